@@ -1,0 +1,123 @@
+"""Events to and from the bytes of a Kafka record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Union
+
+import msgspec
+
+from ugc_events.events import Event, ViewProgress
+from ugc_events.explain import explain_validation
+from ugc_events.registry import FAMILIES, Family
+from ugc_events.verdicts import Invalid, Reason
+
+MAX_RECORD_BYTES = 64 * 1024
+"""The largest value of an event record. The broker's own default limit is 1 MiB."""
+FUTURE_TOLERANCE_MS = 5 * 60 * 1000
+"""How far a client's clock may be ahead of the server's before its time is refused."""
+
+_encoder = msgspec.json.Encoder()
+
+
+class _Version(msgspec.Struct):
+    type: str
+    schema_version: int
+
+
+_version_decoder = msgspec.json.Decoder(_Version)
+_latest = {
+    str(event_type.__struct_config__.tag): event_type.VERSION
+    for family in FAMILIES
+    for event_type in family.types
+}
+_decoders: dict[str, msgspec.json.Decoder[Any]] = {
+    family.name: msgspec.json.Decoder(Union[family.types])  # noqa: UP007 (a tuple at run time)
+    for family in FAMILIES
+}
+
+
+def encode_record(event: Event) -> bytes:
+    """The value of the event's Kafka record: one JSON object, UTF-8."""
+    return _encoder.encode(event)
+
+
+def record_key(event: Event) -> bytes:
+    """`user_id:content_id`, or `user_id` where no film is meant.
+
+    It keeps one viewer's events of one film in one partition, in order.
+    """
+    content_id = getattr(event, "content_id", None)
+    return (f"{event.user_id}:{content_id}" if content_id else str(event.user_id)).encode()
+
+
+def decode_record(family: Family, value: bytes | None) -> Event | Invalid:
+    """Decode the value of a record of the family's topic, as strictly as the API does.
+
+    Never raises for the input's sake. A record that a newer writer made (`schema_version` above
+    what this code knows) is `FUTURE_VERSION`, whatever else is in it, so that it can wait as a
+    dead letter and be driven again after the upgrade.
+    """
+    if value is None:
+        return Invalid("", Reason.NOT_JSON, "the record has no value")
+    if len(value) > MAX_RECORD_BYTES:
+        return Invalid("", Reason.TOO_LARGE, f"larger than {MAX_RECORD_BYTES} bytes")
+    event: Event | Invalid = decode(_decoders[family.name], value)
+    if isinstance(event, Invalid):
+        return _future_version(value) or event
+    if event.schema_version > event.VERSION:
+        return _future_verdict(event.VERSION)
+    return check(event) or event
+
+
+def check(event: Event) -> Invalid | None:
+    """The rules that span fields, which types alone cannot say."""
+    if isinstance(event, ViewProgress) and event.position_ms > event.duration_ms:
+        return Invalid("position_ms", Reason.BEYOND_DURATION, "the position is beyond duration_ms")
+    if event.occurred_at > event.received_at + FUTURE_TOLERANCE_MS:
+        return Invalid(
+            "occurred_at",
+            Reason.IN_THE_FUTURE,
+            f"more than {FUTURE_TOLERANCE_MS} ms ahead of the server's clock",
+        )
+    return None
+
+
+def decode(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
+    """Run a decoder; the value, or the verdict on what it refused."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        return explain_validation(str(error))
+    except msgspec.DecodeError as error:
+        return Invalid("", Reason.NOT_JSON, str(error))
+    except UnicodeDecodeError:
+        return Invalid("", Reason.NOT_JSON, "the text is not UTF-8")
+    except RecursionError:
+        return Invalid("", Reason.NOT_JSON, "nested too deeply")
+
+
+_batch_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def split_batch(body: bytes) -> Sequence[bytes] | Invalid:
+    """The events of a request body, undecoded: an array's items, or the one object itself."""
+    if not body.lstrip(b" \t\r\n").startswith(b"["):
+        return [body]
+    items = decode(_batch_decoder, body)
+    return items if isinstance(items, Invalid) else [bytes(item) for item in items]
+
+
+def _future_version(value: bytes) -> Invalid | None:
+    version = decode(_version_decoder, value)
+    if isinstance(version, Invalid) or version.schema_version <= _latest.get(version.type, 0):
+        return None
+    return _future_verdict(_latest[version.type]) if version.type in _latest else None
+
+
+def _future_verdict(known: int) -> Invalid:
+    return Invalid(
+        "schema_version",
+        Reason.FUTURE_VERSION,
+        f"written by a newer version than {known}, the latest known here",
+    )

@@ -1,0 +1,1 @@
+"""Kafka to ClickHouse: batches that have a name, so that they can be repeated."""

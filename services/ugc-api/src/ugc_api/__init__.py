@@ -1,0 +1,1 @@
+"""HTTP ingestion: `POST /v1/events` to Kafka."""
