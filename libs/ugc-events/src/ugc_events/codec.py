@@ -31,9 +31,14 @@ _latest = {
     for family in FAMILIES
     for event_type in family.types
 }
+
+
+class _NoEvent(msgspec.Struct, tag_field="type", tag=""):
+    """Makes a union of every family: msgspec asks a lone type for no tag."""
+
+
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {
-    family.name: msgspec.json.Decoder(Union[family.types])  # noqa: UP007 (a tuple at run time)
-    for family in FAMILIES
+    family.name: msgspec.json.Decoder(Union[(*family.types, _NoEvent)]) for family in FAMILIES
 }
 
 
@@ -62,9 +67,11 @@ def decode_record(family: Family, value: bytes | None) -> Event | Invalid:
         return Invalid("", Reason.NOT_JSON, "the record has no value")
     if len(value) > MAX_RECORD_BYTES:
         return Invalid("", Reason.TOO_LARGE, f"larger than {MAX_RECORD_BYTES} bytes")
-    event: Event | Invalid = decode(_decoders[family.name], value)
+    event: Event | Invalid | _NoEvent = decode(_decoders[family.name], value)
     if isinstance(event, Invalid):
         return _future_version(value) or event
+    if not isinstance(event, Event):
+        return Invalid("type", Reason.UNKNOWN_TYPE, "no such type of event here")
     if event.schema_version > event.VERSION:
         return _future_verdict(event.VERSION)
     return check(event) or event

@@ -7,7 +7,7 @@ import re
 
 from ugc_events.verdicts import Invalid, Reason
 
-_PATH = re.compile(r" - at (?:key in )?`\$(?P<path>[^`]*)`$")
+_PATH = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
 _NAMED = re.compile(
     r"^Object (?P<what>missing required|contains unknown) field `(?P<name>.*?)`", re.DOTALL
 )

@@ -25,6 +25,8 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret(***)" if self else "Secret('')"
 
+    __str__ = __repr__
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self._text == other._text
 
