@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DISTRIBUTIONS := libs/ugc-events libs/ugc-settings services/ugc-api services/etl local
+OURS := ugc-events ugc-settings ugc-api ugc-etl ugc-local
 
 EVENTS ?= 200000
 
@@ -25,8 +26,50 @@ $(READY): requirements.lock requirements-bootstrap.lock pyproject.toml $(DISTRIB
 .PHONY: setup
 setup: $(READY) ## Make the virtual environment, packages exactly as locked
 
+COMPILE := pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+
 .PHONY: lock
-lock: ## Resolve the locks anew, for all platforms, hashes without addresses
-	@echo 'uv>=0.13.8,<0.14' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 - -o requirements-bootstrap.lock
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-	  $(DISTRIBUTIONS:%=--no-emit-package ugc-%) --group dev pyproject.toml -o requirements.lock
+lock: $(READY) ## Resolve the locks anew, for all platforms, hashes without addresses
+	@echo 'uv>=0.13.8,<0.14' | $(BIN)/uv $(COMPILE) - -o requirements-bootstrap.lock
+	@$(BIN)/uv $(COMPILE) --group dev $(OURS:%=--no-emit-package %) pyproject.toml -o requirements.lock
+
+.PHONY: lock-check
+lock-check: $(READY) ## Check that the lock installs on Linux and macOS, x86-64 and arm64, and names no address
+	@! grep -nE '[a-z]+://' requirements.lock requirements-bootstrap.lock
+	@mkdir -p build && cp requirements.lock build/requirements.lock
+	@$(BIN)/uv $(COMPILE) --group dev $(OURS:%=--no-emit-package %) pyproject.toml -o build/requirements.lock >/dev/null
+	@cmp requirements.lock build/requirements.lock || { echo "requirements.lock is not what pyproject.toml asks for: make lock"; exit 1; }
+	@for platform in x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-apple-darwin aarch64-apple-darwin; do \
+	  for version in 3.11 3.12 3.13 3.14; do \
+	    $(BIN)/uv pip install --quiet --dry-run --target build/lock-check --only-binary :all: --require-hashes \
+	      --python-platform $$platform --python-version $$version -r requirements.lock || exit 1; \
+	  done; echo "requirements.lock: $$platform, Python 3.11 to 3.14"; \
+	done
+
+.PHONY: test
+test: $(READY) ## Run every test, on the real broker and the real engine
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(READY) ## Check style and formatting
+	@$(BIN)/ruff check && $(BIN)/ruff format --check
+
+.PHONY: types
+types: $(READY) ## Check types
+	@$(BIN)/mypy $(DISTRIBUTIONS:%=%/src)
+
+.PHONY: contracts
+contracts: $(READY) ## Check layers, and that a driver is imported in one place
+	@$(BIN)/lint-imports
+
+.PHONY: demo
+demo: $(READY) ## A day of viewing from HTTP to an analyst's answer, compared with the truth (EVENTS=200000)
+	@$(BIN)/ugc demo --events $(EVENTS)
+
+.PHONY: up
+up: $(READY) ## Start the platform and leave it running
+	@$(BIN)/ugc up
+
+.PHONY: down
+down: $(READY) ## Stop what `make up` started; the data stay
+	@$(BIN)/ugc down
