@@ -1,0 +1,26 @@
+"""The guard's own process: stops what it watches once the process that started it is gone.
+
+Standard input carries one line for each watched process, its pid and its time of creation; the
+end of the input means that the starter has ended.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ugc_local.process import ProcessIdentity, stop_trees
+
+_GRACE_S = 5.0
+
+
+def main() -> None:
+    watched: list[ProcessIdentity] = []
+    for line in sys.stdin:
+        pid, created_s = line.split()
+        watched.append(ProcessIdentity(int(pid), float(created_s)))
+    for identity in reversed(watched):
+        stop_trees([identity], grace_s=_GRACE_S)
+
+
+if __name__ == "__main__":
+    main()

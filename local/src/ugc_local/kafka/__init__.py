@@ -1,0 +1,1 @@
+"""A single Apache Kafka broker on this machine, from Maven Central, and a client for it."""

@@ -1,0 +1,235 @@
+"""Child processes of the local stack: started, watched, stopped to the last descendant."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from ugc_local.deadline import Deadline
+
+# psutil derives the time of creation from the boot time, which moves when the clock is set.
+_CREATION_TOLERANCE_S = 2.0
+
+# Waits for a line before it becomes the program, so that the guard knows the process before it
+# does anything; without the line (its starter died) it ends.
+_GATE = 'read -r _ && exec "$@" </dev/null'
+
+
+class ProcessExitedError(Exception):
+    """A process that should run has ended; the message has its status and last log lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """A process, told apart from a later one that got the same pid by its time of creation."""
+
+    pid: int
+    created_s: float
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessIdentity:
+        """Raises psutil.NoSuchProcess if there is none."""
+        return cls(pid, psutil.Process(pid).create_time())
+
+    def process(self) -> psutil.Process | None:
+        """The living process, or None when it has ended (a zombie has) or the pid is another's."""
+        try:
+            found = psutil.Process(self.pid)
+            if abs(found.create_time() - self.created_s) > _CREATION_TOLERANCE_S:
+                return None
+            return None if found.status() == psutil.STATUS_ZOMBIE else found
+        except psutil.NoSuchProcess:
+            return None
+
+    def is_alive(self) -> bool:
+        return self.process() is not None
+
+
+def stop_trees(identities: Iterable[ProcessIdentity], *, grace_s: float) -> None:
+    """Stop these processes and their descendants: SIGTERM, up to `grace_s` seconds, SIGKILL.
+
+    All get SIGTERM at once, and only they: what they started is theirs to end in good order.
+    Descendants that are left get SIGKILL. Raises TimeoutError if something survives that.
+    """
+    roots = [found for identity in identities if (found := identity.process())]
+    tree: set[psutil.Process] = set(roots)
+    for root in roots:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            tree.update(root.children(recursive=True))
+    for root in roots:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            root.terminate()
+
+    def roots_gone() -> bool:
+        for root in roots:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                tree.update(root.children(recursive=True))
+        return not any(map(_runs, roots))
+
+    Deadline.after(grace_s).poll(roots_gone)
+    for process in tree:
+        if _runs(process):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    if not Deadline.after(10).poll(lambda: not any(map(_runs, tree))):
+        left = [process.pid for process in tree if _runs(process)]
+        raise TimeoutError(f"processes {left} survived SIGKILL for 10 s")
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+class Guard:
+    """Stops the processes given to it when this process ends, even by SIGKILL.
+
+    It is a process of its own that reads a pipe from this one: the kernel closes the pipe
+    whenever this process ends. PR_SET_PDEATHSIG is Linux only, and is bound to the thread that
+    started the child. A fork of this process without exec holds the pipe open: do not make one.
+    """
+
+    def __init__(self) -> None:
+        # A session of its own, else Ctrl-C in the terminal would end it before the others.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "ugc_local.guard"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def watch(self, identity: ProcessIdentity) -> None:
+        """Stop this process too; a line in the pipe outlives its writer."""
+        stdin = self._process.stdin
+        assert stdin is not None  # noqa: S101 - it was opened as a pipe
+        stdin.write(f"{identity.pid} {identity.created_s!r}\n".encode())
+        stdin.flush()
+
+    def close(self) -> None:
+        """Stop what still runs of the watched, the latest first, and wait for that."""
+        stdin = self._process.stdin
+        if stdin is not None and not stdin.closed:
+            with contextlib.suppress(BrokenPipeError):
+                stdin.close()
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Process:
+    """One supervised child; its output is appended to a log file.
+
+    It runs in a session of its own: Ctrl-C in the terminal reaches its starter alone, which
+    stops things in order. With a guard it ends with its starter; without, it outlives it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        environ: Mapping[str, str],
+        cwd: Path,
+        guard: Guard | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self._log_start = output.tell()
+            self._popen = subprocess.Popen(
+                ["/bin/sh", "-c", _GATE, "sh", *argv] if guard else argv,
+                stdin=subprocess.PIPE if guard else subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(environ),
+                cwd=cwd,
+                start_new_session=True,
+            )
+        self.identity = ProcessIdentity.of(self._popen.pid)
+        if guard:
+            guard.watch(self.identity)
+            assert self._popen.stdin is not None  # noqa: S101 - it was opened as a pipe
+            with self._popen.stdin as gate, contextlib.suppress(BrokenPipeError):
+                gate.write(b"\n")
+
+    @property
+    def pid(self) -> int:
+        return self.identity.pid
+
+    def exit_status(self) -> int | None:
+        """None while it runs, else its exit status, or minus the signal that ended it."""
+        return self._popen.poll()
+
+    def require_running(self) -> None:
+        """Raise ProcessExitedError if it has ended."""
+        status = self.exit_status()
+        if status is not None:
+            how = f"exited with status {status}" if status >= 0 else f"ended by {_signal(-status)}"
+            raise ProcessExitedError(f"{self.name} {how}. {self.last_words()}")
+
+    def wait(self, deadline: Deadline) -> int:
+        """Its exit status; TimeoutError when it still runs at the deadline."""
+        try:
+            return self._popen.wait(deadline.left_s())
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{self.name} still runs. {self.last_words()}") from None
+
+    def stop(self, *, grace_s: float) -> None:
+        """SIGTERM, up to `grace_s` seconds, SIGKILL, for it and its descendants."""
+        stop_all([self], grace_s=grace_s)
+
+    def kill(self) -> None:
+        """SIGKILL to this process alone, as a crash would."""
+        with contextlib.suppress(ProcessLookupError):
+            self._popen.kill()
+        self._popen.wait()
+
+    def last_words(self, lines: int = 15) -> str:
+        """A sentence with the last lines that this process logged, for an error message."""
+        return f"Its last log lines ({self.log}):\n{log_tail(self.log, lines, self._log_start)}"
+
+
+def stop_all(processes: Sequence[Process], *, grace_s: float) -> None:
+    """Stop these processes together, as stop_trees does, and collect their exit statuses."""
+    stop_trees([process.identity for process in processes], grace_s=grace_s)
+    for process in processes:
+        process._popen.wait()  # it has ended: this reaps it
+
+
+def log_tail(log: Path, lines: int, start: int = 0) -> str:
+    """The last `lines` lines that `log` has behind byte `start`, indented."""
+    with log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(start, size - 64 * 1024))
+        text = file.read().decode(errors="replace")
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (nothing)"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
