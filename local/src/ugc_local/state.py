@@ -1,0 +1,112 @@
+"""What runs under a data directory: written by `up`, read by `down` and `status`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from ugc_local.process import ProcessIdentity
+
+
+class StateError(Exception):
+    """The data directory is in use, or a file in it cannot be read; the message says what to do."""
+
+
+class ProcessRecord(msgspec.Struct, frozen=True):
+    """A process that was started: `created_s` tells it from a later one with its pid."""
+
+    name: str
+    pid: int
+    created_s: float
+    log: str
+
+    @property
+    def identity(self) -> ProcessIdentity:
+        return ProcessIdentity(self.pid, self.created_s)
+
+
+class Endpoints(msgspec.Struct, frozen=True):
+    """Where the parts of a stack listen; all on the loopback interface."""
+
+    kafka_bootstrap: str
+    clickhouse_host: str
+    clickhouse_native_port: int
+    clickhouse_http_url: str
+    clickhouse_kind: str
+    api_url: str
+    etl_metrics_urls: tuple[str, ...]
+
+
+class StackState(msgspec.Struct, frozen=True):
+    """A stack: its addresses and its processes in the order of their start. No secrets."""
+
+    endpoints: Endpoints
+    processes: tuple[ProcessRecord, ...] = ()
+
+    def alive(self) -> list[ProcessRecord]:
+        """Those of its processes that still run."""
+        return [record for record in self.processes if record.identity.is_alive()]
+
+
+def read_state(data_dir: Path) -> StackState | None:
+    """What the data directory says of its stack; None when it was stopped or never started."""
+    path = _path(data_dir)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=StackState)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise StateError(
+            f"{path} cannot be read ({error}): stop the processes it names and delete it"
+        ) from error
+
+
+def write_state(data_dir: Path, state: StackState) -> None:
+    write_private(_path(data_dir), msgspec.json.format(msgspec.json.encode(state)))
+
+
+def remove_state(data_dir: Path) -> None:
+    _path(data_dir).unlink(missing_ok=True)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace `path` at once, readable by its owner only."""
+    # mkstemp makes the file with mode 0600.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(data_dir: Path) -> Iterator[None]:
+    """Keep every other `up` and `down` off the directory; the kernel lets go if this ends."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StateError(
+                f"another command is at work in {data_dir}: if it is a stack in the foreground "
+                "of a terminal, end it there with Ctrl-C"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _path(data_dir: Path) -> Path:
+    return data_dir / "state.json"
