@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,8 @@ from ugc_local.deadline import Deadline
 
 # psutil derives the time of creation from the boot time, which moves when the clock is set.
 _CREATION_TOLERANCE_S = 2.0
+
+_KILL_S = 10.0
 
 # Waits for a line before it becomes the program, so that the guard knows the process before it
 # does anything; without the line (its starter died) it ends.
@@ -63,27 +65,42 @@ def stop_trees(identities: Iterable[ProcessIdentity], *, grace_s: float) -> None
     """
     roots = [found for identity in identities if (found := identity.process())]
     tree: set[psutil.Process] = set(roots)
-    for root in roots:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            tree.update(root.children(recursive=True))
+
+    def roots_gone() -> bool:
+        tree.update(_descendants(roots))
+        return not any(map(_runs, roots))
+
+    def all_gone() -> bool:
+        tree.update(_descendants(roots))
+        left = [process for process in tree if _runs(process)]
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        return not left
+
+    tree.update(_descendants(roots))
     for root in roots:
         with contextlib.suppress(psutil.NoSuchProcess):
             root.terminate()
-
-    def roots_gone() -> bool:
-        for root in roots:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                tree.update(root.children(recursive=True))
-        return not any(map(_runs, roots))
-
-    Deadline.after(grace_s).poll(roots_gone)
-    for process in tree:
-        if _runs(process):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-    if not Deadline.after(10).poll(lambda: not any(map(_runs, tree))):
+    Deadline.after(grace_s).poll(roots_gone, interval_s=0.05)
+    if not Deadline.after(_KILL_S).poll(all_gone):
         left = [process.pid for process in tree if _runs(process)]
-        raise TimeoutError(f"processes {left} survived SIGKILL for 10 s")
+        raise TimeoutError(f"processes {left} survived SIGKILL for {_KILL_S:.0f} s")
+
+
+def _descendants(roots: Sequence[psutil.Process]) -> Iterator[psutil.Process]:
+    """Those that the living roots started, and all of the sessions that the roots lead.
+
+    A session outlives its leader, so what a root started in its last moment is found too.
+    """
+    sessions = {root.pid for root in roots}
+    for root in roots:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield from root.children(recursive=True)
+    for pid in psutil.pids():
+        with contextlib.suppress(psutil.NoSuchProcess, OSError):
+            if os.getsid(pid) in sessions:
+                yield psutil.Process(pid)
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -93,6 +93,9 @@ def server_properties(ports: BrokerPorts, *, log_dir: str) -> str:
         "background.threads": 2,
         "log.cleaner.dedupe.buffer.size": 16 << 20,
         "group.initial.rebalance.delay.ms": 0,
+        # After a crash the controller lets the broker in again once it has missed the old one.
+        "broker.heartbeat.interval.ms": 500,
+        "broker.session.timeout.ms": 3000,
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 

@@ -25,6 +25,11 @@ Headers = Sequence[tuple[str, bytes]]
 
 _REQUEST_S = 20.0
 _BY_KEY = -1
+_NO_LEADER_YET = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
 # What the driver would log of lost connections arrives as errors of the calls below.
 _QUIET = {"log_level": 2}
 
@@ -87,7 +92,7 @@ class KafkaClient:
     def create_topics(self, topics: Iterable[Topic]) -> None:
         """Create those that do not exist; raise KafkaClientError for another partition count.
 
-        A topic that exists keeps its settings. On return every broker's metadata has them.
+        A topic that exists keeps its settings. On return they can be written and read.
         """
         wanted = {topic.name: topic for topic in topics}
         existing = self._partitions()
@@ -112,6 +117,8 @@ class KafkaClient:
         names = {topic.topic for topic in missing}
         if not Deadline.after(_REQUEST_S).poll(lambda: names <= self._partitions().keys()):
             raise KafkaClientError(f"topics {sorted(names)} were created but do not show")
+        for name in names:
+            self._watermarks(name)
 
     def delete_topics(self, names: Sequence[str]) -> None:
         """Delete topics, so that a later create makes a topic with another id."""
@@ -244,21 +251,32 @@ class KafkaClient:
         return {name: len(topic.partitions) for name, topic in found.items()}
 
     def _watermarks(self, topic: str) -> dict[int, tuple[int, int]]:
+        """For each partition the first offset and the one behind the last committed record.
+
+        Waits for partitions that have no leader yet, as after a topic's creation.
+        """
         count = self._partitions().get(topic)
         if count is None:
             raise KafkaClientError(f"there is no topic {topic}")
-        found = {}
-        with _consumer(self._settings) as consumer:
-            for partition in range(count):
+        found: dict[int, tuple[int, int]] = {}
+        deadline = Deadline.after(_REQUEST_S)
+
+        def all_found() -> bool:
+            for partition in range(len(found), count):
+                at = TopicPartition(topic, partition)
                 try:
-                    marks = consumer.get_watermark_offsets(
-                        TopicPartition(topic, partition), timeout=_REQUEST_S
-                    )
+                    marks = consumer.get_watermark_offsets(at, timeout=_REQUEST_S)
                 except KafkaException as error:
+                    if error.args[0].code() in _NO_LEADER_YET and deadline.left_s():
+                        return False
                     raise KafkaClientError(f"offsets of {topic}: {error}") from error
                 if marks is None:
                     raise KafkaClientError(f"offsets of {topic}: no answer")
                 found[partition] = marks
+            return True
+
+        with _consumer(self._settings) as consumer:
+            deadline.poll(all_found)
         return found
 
 

@@ -1,0 +1,207 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from ugc_local.deadline import Deadline
+from ugc_local.process import (
+    Guard,
+    Process,
+    ProcessExitedError,
+    ProcessIdentity,
+    stop_all,
+    stop_trees,
+)
+
+# Says so when it is ready, then waits to be stopped.
+QUIET = "import signal; print('ready', flush=True); signal.pause()"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + QUIET
+# A parent whose child ignores SIGTERM, as a worker that hangs would.
+FAMILY = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {STUBBORN!r}], stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def start(tmp_path: Path, code: str, name: str = "child", guard: Guard | None = None) -> Process:
+    return Process(
+        name,
+        [sys.executable, "-c", code],
+        log=tmp_path / f"{name}.log",
+        environ=os.environ,
+        cwd=tmp_path,
+        guard=guard,
+    )
+
+
+def first_line(process: Process) -> str:
+    assert Deadline.after(20).poll(lambda: process.log.read_text().endswith("\n"))
+    return process.log.read_text().splitlines()[0]
+
+
+def test_a_child_gets_its_environment_directory_and_log(tmp_path):
+    code = "import os; print(os.environ['COLOUR'], os.getcwd())"
+    process = Process(
+        "child",
+        [sys.executable, "-c", code],
+        log=tmp_path / "logs" / "child.log",
+        environ={"COLOUR": "teal"},
+        cwd=tmp_path,
+    )
+    assert process.wait(Deadline.after(20)) == 0
+    assert process.log.read_text() == f"teal {tmp_path}\n"
+
+
+def test_stop_asks_first(tmp_path):
+    process = start(tmp_path, QUIET)
+    first_line(process)
+    process.stop(grace_s=20)
+    assert process.exit_status() == -signal.SIGTERM
+    assert not process.identity.is_alive()
+
+
+def test_stop_escalates_when_asking_does_not_help(tmp_path):
+    process = start(tmp_path, STUBBORN)
+    first_line(process)
+    process.stop(grace_s=0.2)
+    assert process.exit_status() == -signal.SIGKILL
+
+
+def test_stop_leaves_no_descendant(tmp_path):
+    process = start(tmp_path, FAMILY)
+    child = ProcessIdentity.of(int(first_line(process)))
+    process.stop(grace_s=20)
+    assert not process.identity.is_alive()
+    assert not child.is_alive()
+
+
+def test_stopping_what_has_ended_is_nothing(tmp_path):
+    process = start(tmp_path, "pass")
+    process.wait(Deadline.after(20))
+    stop_all([process], grace_s=0)
+    assert process.exit_status() == 0
+
+
+def test_an_exit_is_reported_with_this_runs_last_lines(tmp_path):
+    (tmp_path / "child.log").write_text("of an earlier run\n")
+    process = start(tmp_path, "print('no such table'); raise SystemExit(7)")
+    process.wait(Deadline.after(20))
+    with pytest.raises(ProcessExitedError) as caught:
+        process.require_running()
+    message = str(caught.value)
+    assert "child exited with status 7" in message
+    assert "no such table" in message
+    assert "earlier run" not in message
+
+
+def test_a_death_by_signal_is_named(tmp_path):
+    process = start(tmp_path, QUIET)
+    process.require_running()
+    process.kill()
+    with pytest.raises(ProcessExitedError, match="child ended by SIGKILL"):
+        process.require_running()
+
+
+def test_waiting_too_long_quotes_the_log(tmp_path):
+    process = start(tmp_path, QUIET)
+    first_line(process)
+    with pytest.raises(TimeoutError, match=r"(?s)child still runs.*ready"):
+        process.wait(Deadline.after(0))
+    process.stop(grace_s=20)
+
+
+def test_a_pid_of_another_time_is_not_stopped(tmp_path):
+    process = start(tmp_path, QUIET)
+    stranger = ProcessIdentity(process.pid, process.identity.created_s - 3600)
+    assert not stranger.is_alive()
+    stop_trees([stranger], grace_s=0)
+    assert process.exit_status() is None
+    process.stop(grace_s=20)
+
+
+PARENT = """
+import json, os, signal, sys
+from pathlib import Path
+from ugc_local.process import Guard, Process
+guard = Guard() if sys.argv[1] == "guarded" else None
+children = [
+    Process(name, [sys.executable, "-c", code], log=Path(f"{name}.log"), environ=os.environ,
+            cwd=Path.cwd(), guard=guard)
+    for name, code in json.loads(sys.argv[2]).items()
+]
+print(json.dumps([[c.identity.pid, c.identity.created_s] for c in children]), flush=True)
+signal.pause()
+"""
+
+
+def run_parent(tmp_path: Path, mode: str, **children: str) -> list[ProcessIdentity]:
+    """Start a parent of these children, kill it with SIGKILL, return the children."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, mode, json.dumps(children)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+    )
+    with parent:
+        assert parent.stdout is not None
+        identities = [ProcessIdentity(*pair) for pair in json.loads(parent.stdout.readline())]
+        assert all(identity.is_alive() for identity in identities)
+        parent.kill()
+    return identities
+
+
+def test_a_killed_parent_leaves_no_orphan(tmp_path):
+    children = run_parent(tmp_path, "guarded", quiet=QUIET, stubborn=STUBBORN, family=FAMILY)
+
+    def running_here() -> list[int]:
+        seen = [process.info for process in psutil.process_iter(["pid", "cwd", "status"])]
+        here = [info for info in seen if info["cwd"] == str(tmp_path)]
+        return [info["pid"] for info in here if info["status"] != psutil.STATUS_ZOMBIE]
+
+    # Longer than the guard's grace for a stubborn one; the guard itself goes last.
+    assert Deadline.after(30).poll(lambda: not running_here())
+    assert not any(child.is_alive() for child in children)
+
+
+def test_a_detached_child_outlives_its_parent(tmp_path):
+    children = run_parent(tmp_path, "detached", quiet=QUIET)
+    assert all(child.is_alive() for child in children)
+    stop_trees(children, grace_s=20)
+    assert not any(child.is_alive() for child in children)
+
+
+def test_a_child_does_nothing_until_the_guard_knows_it(tmp_path):
+    """Its starter dies between starting it and telling the guard: the child never runs."""
+    code = """
+import os, signal, sys
+from pathlib import Path
+from ugc_local.process import Process
+class DeadlyGuard:
+    def watch(self, identity):
+        print(identity.pid, repr(identity.created_s), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+Process("child", ["touch", "ran"], log=Path("log"), environ=os.environ, cwd=Path.cwd(),
+        guard=DeadlyGuard())
+"""
+    parent = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, check=False, text=True
+    )
+    assert parent.returncode == -signal.SIGKILL
+    pid, created_s = parent.stdout.split()
+    child = ProcessIdentity(int(pid), float(created_s))
+    assert Deadline.after(20).poll(lambda: not child.is_alive())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_closing_the_guard_stops_what_still_runs(tmp_path):
+    with Guard() as guard:
+        process = start(tmp_path, QUIET, guard=guard)
+        first_line(process)
+    assert not process.identity.is_alive()
+    assert process.wait(Deadline.after(20)) == -signal.SIGTERM
