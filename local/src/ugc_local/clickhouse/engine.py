@@ -1,0 +1,330 @@
+"""The chdb engine behind a small interface: sessions, streams, inserts, kills, and its errors.
+
+One process has one engine, on one data path. Every query has a session of its own: a fresh
+engine connection with its own settings (about a millisecond), so nothing is left to reset.
+"""
+
+import fcntl
+import re
+import threading
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from xml.etree import ElementTree as ET  # writes only
+
+from chdb import _chdb
+
+from ugc_local.clickhouse.configuration import ServerConfiguration, engine_settings
+from ugc_local.clickhouse.errors import QueryError
+
+_ERROR = re.compile(
+    r"Code: (?P<code>\d+)\. DB::\w*Exception: (?P<message>.*)"
+    r" \((?P<name>[A-Z][A-Z0-9_]*)\)(?: \(version [^)]*\))?\s*\Z",
+    re.DOTALL,
+)
+
+
+class EngineStartError(RuntimeError):
+    """The engine cannot work on its data path; the sentence says why."""
+
+
+class Effect(Enum):
+    """What a statement would do, by the engine's own analysis."""
+
+    READS = "READ_ONLY"
+    WRITES = "MUTATING"
+    WRITES_ELSEWHERE = "MUTATING_GLOBAL"
+    CONTROLS = "CONTROL"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The effect of a text, and how many statements it holds (0: it does not parse)."""
+
+    effect: Effect
+    statements: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A piece of a result, or all of it, in the format asked for."""
+
+    data: bytes
+    rows: int
+    read_rows: int
+    read_bytes: int
+
+
+class Insert:
+    """An INSERT that takes its rows piece by piece; nothing is visible before `finish`."""
+
+    def __init__(self, connection: Any, sql: str, input_format: str) -> None:
+        """Begin it; raises `QueryError` if the engine refuses the statement."""
+        self._connection = connection
+        with _engine_errors():
+            self._handle: Any = connection.send_insert(sql, input_format)
+
+    def append(self, data: bytes) -> None:
+        """Hand over the next bytes of the input format."""
+        with _engine_errors():
+            self._connection.insert_append(self._handle, data)
+
+    def finish(self) -> int:
+        """Commit, and return the number of rows written, those of views included."""
+        handle, self._handle = self._handle, None
+        with _engine_errors():
+            return int(self._connection.insert_done(handle).rows_written())
+
+    def cancel(self) -> None:
+        """Drop what was appended; harmless after `finish`."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            with _engine_errors():
+                self._connection.insert_cancel(handle)
+
+
+class Session:
+    """One query's connection to the engine; a context manager."""
+
+    def __init__(self, engine: "Engine", connection: Any, query_id: str, comment: str) -> None:
+        """Use `Engine.open`."""
+        self._engine = engine
+        self._connection = connection
+        self.query_id = query_id
+        self._comment = comment
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def classify(self, sql: str) -> Classification:
+        """Say what `sql` would do, without running it."""
+        found = self._connection.classify_query(sql)
+        return Classification(Effect[_EFFECTS[found["query_class"].name]], found["statement_count"])
+
+    def use(self, database: str) -> None:
+        """Choose the current database; raises `QueryError` 81 if there is none such."""
+        self.run(f"USE {quote_identifier(database)}", "Null")
+
+    def set(self, settings: Mapping[str, str]) -> None:
+        """Set settings for the rest of the session; an unknown one is `QueryError` 115."""
+        if not settings:
+            return
+        for name in settings:
+            if not name.replace(".", "_").isidentifier():
+                raise QueryError(115, f"Unknown setting '{name}'.", "UNKNOWN_SETTING")
+        pairs = (f"{name} = {quote_string(value)}" for name, value in settings.items())
+        self.run("SET " + ", ".join(pairs), "Null")
+
+    def run(self, sql: str, output_format: str, params: Mapping[str, str] | None = None) -> Answer:
+        """Run any statement and return its whole result."""
+        with _engine_errors():
+            return _answer(self._connection.query(sql, output_format, params=dict(params or {})))
+
+    def stream(
+        self, sql: str, output_format: str, params: Mapping[str, str] | None = None
+    ) -> Generator[Answer, None, None]:
+        """Run a SELECT and yield its result piece by piece: in Native, one block a piece.
+
+        Closing the iterator stops the query.
+        """
+        with _engine_errors():
+            handle = self._connection.send_query(sql, output_format, params=dict(params or {}))
+        ended = False
+        try:
+            while True:
+                try:
+                    with _engine_errors():
+                        answer = _answer(self._connection.streaming_fetch_result(handle))
+                except QueryError:
+                    ended = True
+                    raise
+                if not answer.data:
+                    ended = True
+                    return
+                yield answer
+        finally:
+            if not ended:
+                with _engine_errors():
+                    self._connection.streaming_cancel_query(handle)
+
+    def insert(self, sql: str, input_format: str) -> Insert:
+        """Begin an INSERT (statement without FORMAT and data)."""
+        return Insert(self._connection, sql, input_format)
+
+    def kill(self) -> None:
+        """Stop what the session runs now; called from any thread."""
+        self._engine.kill(self._comment)
+
+    def close(self) -> None:
+        """Free the connection and the query id."""
+        self._connection.close()
+        self._engine.release(self.query_id)
+
+
+class Engine:
+    """The engine of this process."""
+
+    def __init__(self, configuration: ServerConfiguration, config_file: Path) -> None:
+        """Open the data path; raises `EngineStartError`, above all if it is in use."""
+        path = configuration.data_path
+        path.mkdir(parents=True, exist_ok=True)
+        _refuse_a_path_in_use(path)
+        self._path = str(path)
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._running: set[str] = set()
+        engine_config = path / "embedded-engine.xml"
+        ET.ElementTree(engine_settings(config_file)).write(engine_config)
+        try:
+            self._control = _connect(f"{self._path}?config-file={engine_config}")
+        except QueryError as error:
+            raise EngineStartError(f"The engine cannot open {path}: {error}") from error
+        self._replace_overlay(path)
+        with _engine_errors():
+            found = self._control.query("SELECT version(), timezone()", "TabSeparated", params={})
+        self.version, self.timezone = found.bytes().decode().strip().split("\t")
+
+    def open(self, query_id: str, comment: str = "") -> Session:
+        """Open a session for one query.
+
+        The query id stands in the query's `log_comment`, before the client's own comment: the
+        engine lets nobody choose its query_id, and it is by this that a query is killed.
+        """
+        with self._lock:
+            if query_id in self._running:
+                raise QueryError(216, f"Query with id = {query_id} is already running.")
+            self._running.add(query_id)
+        comment = f"{query_id} {comment}".strip()
+        try:
+            session = Session(self, _connect(self._path), query_id, comment)
+        except QueryError:
+            self.release(query_id)
+            raise
+        try:
+            session.set({"log_comment": comment})
+        except QueryError:
+            session.close()
+            raise
+        return session
+
+    def kill(self, comment: str) -> None:
+        """Tell the engine to stop the query of this `log_comment`.
+
+        It ends with error 394 soon after, if it still runs.
+        """
+        where = f"Settings['log_comment'] = {quote_string(comment)}"
+        with self._lock, _engine_errors():
+            self._control.query(f"KILL QUERY WHERE {where} ASYNC", "Null", params={})
+
+    def kill_all(self) -> None:
+        """Stop every query."""
+        with self._lock, _engine_errors():
+            self._control.query("KILL QUERY WHERE 1 ASYNC", "Null", params={})
+
+    def release(self, query_id: str) -> None:
+        """Forget a query id; its session ends."""
+        with self._idle:
+            self._running.discard(query_id)
+            self._idle.notify_all()
+
+    def wait_idle(self, deadline: float) -> bool:
+        """Wait until no session is open; False if one still is at `deadline` (monotonic clock)."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._running, deadline - time.monotonic())
+
+    def close(self) -> None:
+        """Close the engine; every session must have ended."""
+        self._control.close()
+
+    def _replace_overlay(self, path: Path) -> None:
+        """Make `default` a plain database.
+
+        chdb lays its file system over it: `SELECT * FROM '/etc/passwd'` would read the file,
+        readonly or not.
+        """
+        again = (path / "metadata" / "default.sql").exists()
+        with _engine_errors():
+            self._control.query("DETACH DATABASE default", "Null", params={})
+            self._control.query(
+                "ATTACH DATABASE default" if again else "CREATE DATABASE default ENGINE = Atomic",
+                "Null",
+                params={},
+            )
+
+
+def _connect(address: str) -> Any:
+    connect = _chdb.connect  # type: ignore[attr-defined] # its stub leaves it out
+    with _engine_errors():
+        return connect(address)
+
+
+_EFFECTS = {effect.value: effect.name for effect in Effect}
+
+
+def quote_string(value: str) -> str:
+    """Write a string literal."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def quote_identifier(name: str) -> str:
+    """Write a quoted identifier."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _answer(result: Any) -> Answer:
+    return Answer(
+        data=result.bytes(),
+        rows=result.rows_read(),
+        read_rows=result.storage_rows_read(),
+        read_bytes=result.storage_bytes_read(),
+    )
+
+
+class _engine_errors:  # noqa: N801 (reads as the statement that it is)
+    """Turn the engine's errors, which are text, into `QueryError`."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, RuntimeError):
+            return
+        found = _ERROR.search(str(error))
+        if found is None:
+            raise QueryError(1001, str(error), "STD_EXCEPTION") from error
+        raise QueryError(int(found["code"]), found["message"], found["name"]) from error
+
+
+def _refuse_a_path_in_use(path: Path) -> None:
+    """Raise if a server, this one or a real one, holds the lock on the path's `status` file."""
+    try:
+        status = (path / "status").open()
+    except FileNotFoundError:
+        return
+    with status:
+        try:
+            fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = re.search(r"PID: (\d+)", status.read())
+            process = f" (process {owner[1]})" if owner else ""
+            raise EngineStartError(
+                f"Another ClickHouse server{process} already uses the data in {path}."
+            ) from error

@@ -1,0 +1,144 @@
+"""What both protocols do before a statement runs: log in, open a session, admit the statement."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ugc_local.clickhouse import access
+from ugc_local.clickhouse.configuration import Account
+from ugc_local.clickhouse.engine import Answer, Engine, Session
+from ugc_local.clickhouse.errors import QueryError
+from ugc_local.clickhouse.native_block import encode_header
+from ugc_local.clickhouse.statements import Action, Statement, parse
+
+Columns = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A statement as a client sent it, with all that bears on how it runs."""
+
+    account: Account
+    sql: str
+    query_id: str = ""
+    database: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    session_statements: Sequence[str] = ()
+    must_read: bool = False  # HTTP GET
+
+
+class Gateway:
+    """The engine with its accounts."""
+
+    def __init__(self, engine: Engine, accounts: Mapping[str, Account]) -> None:
+        """Learn from the engine what a read-only user may not call."""
+        self.engine = engine
+        self._accounts = accounts
+        with engine.open(str(uuid.uuid4())) as session:
+            answer = session.run(access.TABLE_FUNCTIONS_QUERY, "TabSeparated")
+        self._outside = access.outside_functions(answer.data.decode())
+
+    def login(self, name: str, password: str) -> Account:
+        """Return the account, or raise `QueryError` 516."""
+        return access.authenticate(self._accounts, name, password)
+
+    def open(self, request: Request) -> tuple[Session, Statement]:
+        """Open a session in which the request's statement may run, and take the statement apart.
+
+        The session is the caller's to close. Raises `QueryError` for what is not allowed, for
+        unknown settings (115) and databases (81).
+        """
+        statement = parse(request.sql)
+        if not statement.text.isascii() and _has_surrogates(statement.text):
+            raise QueryError(62, "Syntax error: the statement is not UTF-8")
+        settings = dict(request.settings)
+        session = self.engine.open(
+            request.query_id or str(uuid.uuid4()), settings.pop("log_comment", "")
+        )
+        try:
+            self._prepare(session, request, settings)
+            self._admit(session, request, statement)
+        except BaseException:
+            session.close()
+            raise
+        return session, statement
+
+    def _prepare(self, session: Session, request: Request, settings: dict[str, str]) -> None:
+        if request.database:
+            session.use(request.database)
+        profile = dict(request.account.settings)
+        readonly = int(profile.pop("readonly", "0"))
+        session.set(profile)
+        if request.must_read and readonly == 0:
+            readonly = 2
+        if readonly:
+            session.set({"readonly": str(readonly)})
+        for earlier in request.session_statements:
+            session.run(earlier, "Null")
+        session.set(settings)
+
+    def _admit(self, session: Session, request: Request, statement: Statement) -> None:
+        own = int(request.account.settings.get("readonly", "0"))
+        text = statement.text
+        if statement.action is Action.INSERT_DATA:
+            text += " VALUES"
+        access.authorise(
+            statement,
+            session.classify(text),
+            user=request.account.name,
+            readonly=own or (2 if request.must_read else 0),
+            denied_functions=self._outside if own else frozenset(),
+        )
+
+
+def result_header(session: Session, statement: Statement, params: Mapping[str, str]) -> bytes:
+    """Return the Native block of no rows that says which columns a SELECT gives."""
+    answer = session.run(
+        f"DESCRIBE (\n{statement.text}\n) SETTINGS print_pretty_type_names = 0,"
+        " describe_compact_output = 1",
+        "RowBinary",
+        params,
+    )
+    return encode_header(tuple((row[0], row[1]) for row in _rows(answer, 2)))
+
+
+def insert_columns(session: Session, statement: Statement) -> Columns:
+    """Return the columns that an INSERT expects, in its order."""
+    answer = session.run(
+        f"DESCRIBE TABLE {statement.target} SETTINGS print_pretty_type_names = 0", "RowBinary"
+    )
+    described = {row[0]: (row[1], row[2]) for row in _rows(answer, 7)}
+    if statement.columns is None:
+        return tuple(
+            (name, type_name)
+            for name, (type_name, kind) in described.items()
+            if kind in ("", "DEFAULT")
+        )
+    for name in statement.columns:
+        if name not in described:
+            raise QueryError(16, f"No such column {name} in table {statement.target}", _NO_COLUMN)
+    return tuple((name, described[name][0]) for name in statement.columns)
+
+
+def _has_surrogates(text: str) -> bool:
+    return any("\udc80" <= char <= "\udcff" for char in text)
+
+
+_NO_COLUMN = "NO_SUCH_COLUMN_IN_TABLE"
+
+
+def _rows(answer: Answer, width: int) -> list[list[str]]:
+    """Take rows of strings apart (RowBinary: each with its length in front)."""
+    data, position, cells = answer.data, 0, []
+    while position < len(data):
+        size = shift = 0
+        while True:
+            byte = data[position]
+            position += 1
+            size |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        cells.append(data[position : position + size].decode("utf-8", "surrogateescape"))
+        position += size
+    return [cells[start : start + width] for start in range(0, len(cells), width)]

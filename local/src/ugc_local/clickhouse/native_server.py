@@ -1,0 +1,249 @@
+"""ClickHouse's native protocol over TCP: a thread a connection, a session a query."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Mapping
+
+from ugc_local.clickhouse.configuration import Account
+from ugc_local.clickhouse.departures import DepartureWatch
+from ugc_local.clickhouse.engine import Answer, Session
+from ugc_local.clickhouse.errors import QueryError
+from ugc_local.clickhouse.gateway import Gateway, Request, insert_columns, result_header
+from ugc_local.clickhouse.listener import Listener
+from ugc_local.clickhouse.native_block import Cursor, encode_header, layout_of, scan_block
+from ugc_local.clickhouse.native_protocol import (
+    ClientPacket,
+    ClientStream,
+    ProtocolError,
+    UnreadableBlockError,
+)
+from ugc_local.clickhouse.statements import Action, Statement
+
+_HELLO_TIMEOUT_S = 30.0
+# What a client may set, or its profile, with ClickHouse's defaults.
+_IDLE_TIMEOUT = ("idle_connection_timeout", 3600.0)
+_RECEIVE_TIMEOUT = ("receive_timeout", 300.0)
+
+
+class NativeConnection:
+    """One client's connection, from hello to goodbye."""
+
+    def __init__(self, connection: socket.socket, gateway: Gateway, watch: DepartureWatch) -> None:
+        """Take over a connected socket."""
+        self._socket = connection
+        self._stream = ClientStream(connection)
+        self._gateway = gateway
+        self._watch = watch
+        self._database = ""
+        self._chosen: list[str] = []  # the SET statements of this connection, in order
+
+    def serve(self) -> None:
+        """Answer queries until the client leaves, breaks the protocol, or is silent too long."""
+        self._socket.settimeout(_HELLO_TIMEOUT_S)
+        account = self._greet()
+        if account is None:
+            return
+        while True:
+            self._socket.settimeout(_seconds(_IDLE_TIMEOUT, account.settings))
+            packet = self._stream.next_packet()
+            if packet is ClientPacket.PING:
+                self._stream.send_pong()
+            elif packet is ClientPacket.QUERY:
+                self._query(account)
+            elif packet is not ClientPacket.CANCEL:  # that came too late: nothing runs
+                raise ProtocolError(f"{packet.name} outside a query")
+
+    def _greet(self) -> Account | None:
+        if self._stream.next_packet() is not ClientPacket.HELLO:
+            raise ProtocolError("no hello")
+        hello = self._stream.read_hello()
+        try:
+            account = self._gateway.login(hello.user, hello.password)
+        except QueryError as error:
+            self._stream.send_exception(error)
+            return None
+        self._database = hello.database
+        engine = self._gateway.engine
+        self._stream.send_hello(
+            hello, version=engine.version, timezone=engine.timezone, name="ugc-local"
+        )
+        return account
+
+    def _query(self, account: Account) -> None:
+        query = self._stream.read_query()
+        settings = {**account.settings, **query.settings}
+        self._socket.settimeout(_seconds(_RECEIVE_TIMEOUT, settings))
+        try:
+            # First all that the client sends anyway: else it would pass for the next packet.
+            self._refuse_external_tables()
+            request = Request(
+                account=account,
+                sql=query.sql,
+                query_id=query.query_id,
+                database=self._database,
+                settings=query.settings,
+                session_statements=tuple(self._chosen),
+            )
+            session, statement = self._gateway.open(request)
+            with session:
+                self._run(session, statement, query.sql)
+        except QueryError as error:
+            self._stream.send_exception(error)
+        except UnreadableBlockError as unreadable:
+            self._stream.send_exception(unreadable.error)
+            raise
+
+    def _refuse_external_tables(self) -> None:
+        names = []
+        while True:
+            if self._stream.next_packet() is not ClientPacket.DATA:
+                raise ProtocolError("a query is followed by data")
+            block = self._stream.read_block()
+            if block.ends:
+                break
+            names.append(block.table)
+        if names:
+            raise QueryError(
+                48, f"The embedded server takes no external tables: {', '.join(names)}"
+            )
+
+    def _run(self, session: Session, statement: Statement, sql: str) -> None:
+        if statement.action is Action.INSERT_DATA:
+            inline = sql[statement.data_start :].strip()
+            if inline:
+                self._insert_inline(session, statement, inline)
+            else:
+                self._insert(session, statement)
+            return
+        cancelled = threading.Event()
+
+        def stop() -> None:
+            cancelled.set()
+            session.kill()
+
+        if self._stream.pending() == ClientPacket.CANCEL:
+            self._stream.send_end()
+            return
+        try:
+            with self._watch.watching(self._socket, stop, cancellable=True):
+                if statement.action is Action.SELECT:
+                    self._select(session, statement)
+                else:
+                    self._other(session, statement)
+        except QueryError:
+            if not cancelled.is_set():
+                raise
+        self._stream.send_end()
+
+    def _select(self, session: Session, statement: Statement) -> None:
+        self._stream.send_block(result_header(session, statement, {}))
+        rows = blocks = size_bytes = 0
+        with contextlib.closing(session.stream(statement.text, "Native")) as answers:
+            for answer in answers:
+                rows += answer.rows
+                blocks += 1
+                size_bytes += len(answer.data)
+                if answer.read_rows:
+                    self._stream.send_progress(rows=answer.read_rows, size_bytes=answer.read_bytes)
+                self._stream.send_block(answer.data)
+        self._stream.send_profile(rows=rows, blocks=blocks, size_bytes=size_bytes)
+
+    def _other(self, session: Session, statement: Statement) -> None:
+        answer = session.run(statement.text, "Native")
+        if statement.action is Action.SET:
+            if statement.text in self._chosen:
+                self._chosen.remove(statement.text)
+            self._chosen.append(statement.text)
+        elif statement.action is Action.USE:
+            chosen = session.run("SELECT currentDatabase()", "TabSeparatedRaw")
+            self._database = chosen.data.decode().removesuffix("\n")
+        if answer.read_rows:
+            self._stream.send_progress(rows=answer.read_rows, size_bytes=answer.read_bytes)
+        for number, block in enumerate(_blocks(answer)):
+            if number == 0:
+                self._stream.send_block(block[0])
+            self._stream.send_block(block[1])
+
+    def _insert_inline(self, session: Session, statement: Statement, data: str) -> None:
+        insert = session.insert(statement.text, statement.format)
+        try:
+            insert.append(data.encode())
+            written = insert.finish()
+        finally:
+            insert.cancel()
+        self._stream.send_progress(written_rows=written)
+        self._stream.send_end()
+
+    def _insert(self, session: Session, statement: Statement) -> None:
+        """Pass the client's blocks on to the engine; the last, empty one commits."""
+        columns = insert_columns(session, statement)
+        for _, type_name in columns:
+            layout_of(type_name)  # a type that cannot be passed on is refused before any data
+        insert = session.insert(statement.text, "Native")
+        failure: QueryError | None = None
+        try:
+            self._stream.send_block(encode_header(columns))
+            rows = size_bytes = 0
+            while True:
+                packet = self._stream.next_packet()
+                if packet is ClientPacket.CANCEL:
+                    self._stream.send_end()
+                    return
+                if packet is not ClientPacket.DATA:
+                    raise ProtocolError(f"{packet.name} within an INSERT")
+                block = self._stream.read_block()
+                if block.ends:
+                    break
+                # After a failure the client still sends what it has: it reads the error last.
+                if failure is None and block.shape.rows:
+                    try:
+                        insert.append(block.data)
+                    except QueryError as error:
+                        failure = error
+                rows += block.shape.rows
+                size_bytes += len(block.data)
+            if failure is not None:
+                raise failure
+            insert.finish()
+        finally:
+            insert.cancel()
+        self._stream.send_progress(written_rows=rows, written_bytes=size_bytes)
+        self._stream.send_end()
+
+
+def _blocks(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """Split a whole result into (header, block) pairs."""
+
+    def pull() -> bytes:
+        raise EOFError
+
+    cursor = Cursor(pull)
+    cursor.data += answer.data
+    found = []
+    while cursor.data:
+        shape = scan_block(cursor)
+        found.append((encode_header(shape.columns), cursor.take(cursor.position)))
+    return found
+
+
+def _seconds(setting: tuple[str, float], settings: Mapping[str, str]) -> float:
+    name, default_s = setting
+    try:
+        return max(float(settings.get(name, default_s)), 0.001)
+    except ValueError:
+        return default_s  # the engine refuses it with the query
+
+
+class NativeServer(Listener):
+    """The listener of the native protocol."""
+
+    def __init__(self, address: tuple[str, int], gateway: Gateway, watch: DepartureWatch) -> None:
+        """Bind; OSError if the port is taken."""
+        super().__init__(address)
+        self._gateway = gateway
+        self._watch = watch
+
+    def serve(self, connection: socket.socket) -> None:
+        """Serve one client."""
+        NativeConnection(connection, self._gateway, self._watch).serve()
