@@ -27,6 +27,11 @@ class Analyst:
         self._headers = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
         self._timeout_s = timeout_s
 
+    def curl(self) -> str:
+        """A command that reaches ClickHouse as this user; append a statement in quotes."""
+        user, key = self._headers["X-ClickHouse-User"], self._headers["X-ClickHouse-Key"]
+        return f"curl -sS {self._address.geturl()} -u {user}:{key} --data"
+
     def ask(self, sql: str, **settings: str) -> list[dict[str, Any]]:
         """Rows as dicts. 64-bit integers arrive as numbers."""
         settings.setdefault("output_format_json_quote_64bit_integers", "0")

@@ -7,6 +7,7 @@ names its figures in the same way, so that comparing the two is comparing two ma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Name: TypeAlias = tuple[str, ...]
@@ -74,10 +75,30 @@ def retention(ask: Ask, content_id: str) -> list[float]:
     return [shares.get(minute, 0.0) for minute in range(max(shares, default=-1) + 1)]
 
 
-def audience_by_hour(ask: Ask, time_zone: str) -> list[tuple[str, int]]:
-    """Different viewers (approximate) by hour of `time_zone`, as ("HH:MM", viewers), in order."""
+@dataclass(frozen=True)
+class AudienceHour:
+    """Different viewers (approximate) of one hour: `utc_hour` is 0 to 23, `label` is local."""
+
+    utc_hour: int
+    label: str
+    viewers: int
+
+
+def audience_by_hour(ask: Ask, time_zone: str) -> list[AudienceHour]:
+    """The hours in which anybody watched, in order, labelled in `time_zone` (an IANA name)."""
     rows = ask(
-        f"SELECT formatDateTime(hour, '%H:%i', '{time_zone}') AS label, viewers_approx "
-        "FROM analytics.audience_by_hour ORDER BY hour"
+        f"SELECT toHour(hour) AS utc_hour, formatDateTime(hour, '%H:%i', '{time_zone}') AS label, "
+        "viewers_approx FROM analytics.audience_by_hour ORDER BY hour"
     )
-    return [(row["label"], row["viewers_approx"]) for row in rows]
+    return [AudienceHour(row["utc_hour"], row["label"], row["viewers_approx"]) for row in rows]
+
+
+def rankings(ask: Ask, limit: int) -> Figures:
+    """Which film is at which place of the two rankings."""
+    return {
+        (ranking, f"{place:02}", row["content_id"]): place
+        for ranking, view in (("most watched", "most_watched"), ("abandoned most", "abandoned"))
+        for place, row in enumerate(
+            ask(f"SELECT content_id FROM analytics.{view} LIMIT {limit}"), 1
+        )
+    }

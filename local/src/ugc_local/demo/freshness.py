@@ -96,12 +96,16 @@ class Sampler:
         """Begin to sample."""
         self._thread.start()
 
+    def require_running(self) -> None:
+        """Raise what ended the sampling, if anything did."""
+        if self._error is not None:
+            raise self._error
+
     def stop(self) -> Sightings:
         """Take a last sample, end the thread, return what was seen."""
         self._stop.set()
         self._thread.join()
-        if self._error is not None:
-            raise self._error
+        self.require_running()
         return self.sightings
 
     def _run(self) -> None:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ugc_local.demo.answers import AudienceHour
 from ugc_local.demo.compare import Difference
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
+_EIGHTHS_WIDE = " ▏▎▍▌▋▊▉"
 _SHOWN_DIFFERENCES = 20
 
 
@@ -33,10 +35,11 @@ class Report:
         freshness_p50_s, freshness_p99_s: accepted to visible; None where nothing was sampled.
         answer_p50_ms, answer_p99_ms: the API's answers, as the clients saw them.
         most_watched, abandoned, audience, leaving: the analyst's answers. `leaving` is the title
-            and the retention of the film that most viewers abandon.
+            and the retention by minute of the film that most viewers abandon.
         peak_rss_mib: by process, and their greatest sum under "all together".
         compared: how many figures were compared with the truth.
         differences: those that are not as they should be.
+        examples: of answers of the API that were not due, in words.
     """
 
     day: str
@@ -55,11 +58,12 @@ class Report:
     answer_p99_ms: float
     most_watched: Sequence[Mapping[str, Any]]
     abandoned: Sequence[Mapping[str, Any]]
-    leaving: tuple[str, Sequence[float]]
-    audience: Sequence[tuple[str, int]]
+    leaving: Sequence[tuple[str, Sequence[float]]]
+    audience: Sequence[AudienceHour]
     peak_rss_mib: Mapping[str, float]
     compared: int
     differences: Sequence[Difference]
+    examples: Sequence[str] = ()
 
     @property
     def match(self) -> bool:
@@ -91,25 +95,30 @@ class Report:
             "dead_letters_by_reason": dict(sorted(self.dead_letters.items())),
             "figures_compared": self.compared,
             "differences": [str(difference) for difference in self.differences],
+            "examples": list(self.examples),
         }
 
     def show(self, console: Console) -> None:
         """Print the report."""
         console.rule(f"[bold]{self.day} at the cinema")
-        for title, body in (
+        parts: list[tuple[str, RenderableType]] = [
             ("Most watched", _most_watched(self.most_watched)),
             ("Abandoned most", _abandoned(self.abandoned)),
-            (f"Where viewers leave “{self.leaving[0]}”", _retention(self.leaving[1])),
+            *(
+                (f"Who still watches “{title}”, minute by minute", _retention(shares))
+                for title, shares in self.leaving
+            ),
             (
                 f"Audience by hour, {self.time_zone} (≈, different viewers)",
                 _audience(self.audience),
             ),
             ("Refused", _refused(self.rejected, self.dead_letters)),
             ("The pipeline", self._pipeline()),
-        ):
+        ]
+        for title, body in parts:
             console.print()
             console.print(Text(title, style="bold cyan"))
-            console.print(Padding(body, (0, 0, 0, 2)))
+            console.print(Padding.indent(body, 2))
         console.print()
         self._verdict(console)
 
@@ -151,6 +160,8 @@ class Report:
             console.print(f"  {difference}", markup=False, highlight=False)
         if count > _SHOWN_DIFFERENCES:
             console.print(f"  … and {count - _SHOWN_DIFFERENCES:,} more, all in the JSON report")
+        for example in self.examples:
+            console.print(f"  the API's answer: {example}", markup=False, highlight=False)
 
 
 def _most_watched(films: Sequence[Mapping[str, Any]]) -> Table:
@@ -204,17 +215,16 @@ def _retention(shares: Sequence[float]) -> Group:
     return Group(Text(line, style="green"), Text(f"{marks}minute", style="dim"))
 
 
-def _audience(hours: Sequence[tuple[str, int]]) -> Table:
+def _audience(hours: Sequence[AudienceHour]) -> Table:
     table = Table.grid(padding=(0, 1))
-    most = max((viewers for _, viewers in hours), default=1)
-    for hour, viewers in hours:
-        eighths = round(viewers / most * 8 * 40)
+    most = max((hour.viewers for hour in hours), default=1)
+    for hour in hours:
+        eighths = round(hour.viewers / most * 8 * 40)
         bar = "█" * (eighths // 8) + (_EIGHTHS_WIDE[eighths % 8] if eighths % 8 else "")
-        table.add_row(Text(hour, style="dim"), Text(bar, style="magenta"), f"{viewers:,}")
+        table.add_row(
+            Text(hour.label, style="dim"), Text(bar, style="magenta"), f"{hour.viewers:,}"
+        )
     return table
-
-
-_EIGHTHS_WIDE = " ▏▎▍▌▋▊▉"
 
 
 def _refused(rejected: Mapping[tuple[str, str], int], dead: Mapping[str, int]) -> Table:

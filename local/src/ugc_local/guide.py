@@ -1,0 +1,64 @@
+"""What `ugc up` says: where everything is, and commands to paste."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from ugc_local.credentials import ANALYST, Credentials
+from ugc_local.generator import Film
+from ugc_local.state import Endpoints
+
+VIEWER = UUID("0198a000-0000-7000-8000-000000000001")
+_SESSION = UUID("0198a000-0000-7000-8000-0000000000aa")
+
+QUESTIONS = (
+    "SELECT * FROM analytics.most_watched LIMIT 10",
+    "SELECT * FROM analytics.abandoned LIMIT 10",
+    "SELECT * FROM analytics.events",
+)
+
+
+def first_steps(
+    endpoints: Endpoints,
+    credentials: Credentials,
+    token_for: Callable[[UUID], str],
+    film: Film,
+    now: datetime,
+    data_dir: Path,
+) -> str:
+    """A page of text with addresses, a viewer's token, a first event and first questions."""
+    event = {
+        "type": "view_progress",
+        "occurred_at": now.isoformat(timespec="seconds"),
+        "session_id": str(_SESSION),
+        "content_id": str(film.content_id),
+        "position_ms": 30_000,
+        "duration_ms": film.duration_ms,
+        "device": "web",
+    }
+    ask = f"curl -sS '{endpoints.clickhouse_http_url}/?default_format=PrettyCompactMonoBlock'"
+    login = f"-u {ANALYST}:{credentials.analyst_password}"
+    questions = "\n".join(f'  {ask} {login} --data "{sql}"' for sql in QUESTIONS)
+    return f"""
+The platform is up.
+  API          {endpoints.api_url}
+  ClickHouse   {endpoints.clickhouse_http_url}  ({endpoints.clickhouse_kind}; user {ANALYST})
+  Kafka        {endpoints.kafka_bootstrap}
+  logs         {data_dir / "logs"}
+
+A viewer's token, good for a day:
+  export TOKEN={token_for(VIEWER)}
+
+Send an event (a minute of “{film.title}”):
+  curl -sS {endpoints.api_url}/v1/events -H "Authorization: Bearer $TOKEN" \\
+    -H 'Content-Type: application/json' -d '{json.dumps(event)}'
+
+Ask questions:
+{questions}
+
+Stop it with: make down
+"""
