@@ -1,0 +1,80 @@
+"""The command line: `etl run`, `etl migrate`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import TypeVar
+
+import click
+from ugc_settings import SettingsError, load
+
+from ugc_etl.app import build_pipeline, deployment_of, open_clickhouse
+from ugc_etl.logs import log_to_stdout
+from ugc_etl.ports import OutcomeUnknownError, RefusedError
+from ugc_etl.schema import SchemaError, ServerRefused, migrate
+from ugc_etl.settings import MigrateSettings, Settings
+
+log = logging.getLogger("ugc_etl")
+T = TypeVar("T")
+
+_MIGRATION_TIMEOUT_S = 300.0
+
+
+@click.group()
+def main() -> None:
+    """Kafka to ClickHouse. All settings come from the environment."""
+
+
+@main.command()
+def run() -> None:
+    """Move records until SIGTERM or SIGINT."""
+    settings = _load(Settings)
+    log_to_stdout(settings.log_level)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with build_pipeline(settings) as world:
+            log.info("metrics and probes on port %d", world.port)
+            world.run(stop)
+    except (RefusedError, OSError) as error:
+        log.critical("stopped: %s", error)
+        sys.exit(1)
+    log.info("stopped")
+
+
+@main.command("migrate")
+def migrate_schema() -> None:
+    """Bring the schema to this version; safe to repeat, and to run twice at once."""
+    settings = _load(MigrateSettings)
+    log_to_stdout(settings.log_level)
+    clickhouse = open_clickhouse(settings.clickhouse, _MIGRATION_TIMEOUT_S)
+    try:
+        done = migrate(
+            clickhouse,
+            deployment_of(settings.clickhouse),
+            on_step=lambda step: log.info("%s", step),
+        )
+    except (SchemaError, ServerRefused, OutcomeUnknownError) as error:
+        log.critical("migration failed: %s", error)
+        sys.exit(1)
+    finally:
+        clickhouse.close()
+    if not done:
+        log.info("the schema is up to date")
+
+
+def _load(kind: type[T]) -> T:
+    try:
+        return load(kind, os.environ)
+    except SettingsError as error:
+        click.echo(error, err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

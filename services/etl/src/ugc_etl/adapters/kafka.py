@@ -1,0 +1,382 @@
+"""Kafka, by confluent-kafka: the source, the offset log of group mode, the dead letters."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, cast
+from uuid import UUID
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka import Message as KafkaMessage
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from ugc_events import DeadLetter
+from ugc_events.dead_letters import Headers
+
+from ugc_etl.outage import Outage
+from ugc_etl.ports import AssignmentListener, Mark, OutcomeUnknownError, RefusedError
+from ugc_etl.records import Partition, Record
+
+log = logging.getLogger(__name__)
+
+_MAX_POLL_RECORDS = 5000
+_REQUEST_TIMEOUT_S = 10.0
+_ENDS_EVERY_S = 5.0
+_DELIVERY_TIMEOUT_S = 20.0
+
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+_CONSUMER = {
+    # Cooperative: a rebalance stops only the partitions that move. Not KIP-848, whose session
+    # time-out is the broker's (45 s at the least by default): a killed consumer's partitions
+    # would stand still for as long. See the ADR.
+    "partition.assignment.strategy": "cooperative-sticky",
+    "session.timeout.ms": 10_000,
+    "heartbeat.interval.ms": 3_000,
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    # Where to begin is decided here, at the assignment; a jump would be silent.
+    "auto.offset.reset": "error",
+    "isolation.level": "read_committed",
+    "queued.max.messages.kbytes": 32 * 1024,
+    # A second by default, in which nothing is fetched once the queue was full.
+    "fetch.queue.backoff.ms": 20,
+}
+_FATAL = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_MSG,
+        KafkaError.FENCED_INSTANCE_ID,
+    }
+)
+
+
+class KafkaSource:
+    """Reads topics as a member of a consumer group."""
+
+    def __init__(
+        self,
+        connection: Mapping[str, str],
+        *,
+        group_id: str,
+        topics: Sequence[str],
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        """`connection` is librdkafka's configuration of the connection."""
+        self._topics = list(topics)
+        self._monotonic_s = monotonic_s
+        self._outage = Outage("Kafka", log)
+        config: dict[str, Any] = {**connection, **_CONSUMER, "group.id": group_id}
+        self.consumer = Consumer({**config, "error_cb": self._on_error, "logger": log})
+        admin: dict[str, Any] = {**connection, "logger": log}
+        self._admin = AdminClient(admin)
+        self._owned: dict[tuple[str, int], Partition] = {}
+        self._ends: dict[Partition, int] = {}
+        self._asked_ends: dict[Partition, Future[Any]] = {}
+        self._asked_ends_at_s = float("-inf")
+        self._closed = False
+
+    def missing_topics(self) -> list[str]:
+        """The topics that the brokers do not have."""
+        return [topic for topic in self._topics if topic not in self._topic_ids(self._topics)]
+
+    def subscribe(self, listener: AssignmentListener) -> None:
+        """Join the group; `listener` is called from within `poll` and `close`."""
+
+        def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            ids = self._assured_topic_ids({p.topic for p in partitions})
+            ours = [Partition(p.topic, ids[p.topic], p.partition) for p in partitions]
+            starts = listener.assigned(ours)
+            self._owned |= {(p.topic, p.number): p for p in ours}
+            consumer.incremental_assign([_place(p, starts[p]) for p in ours])
+
+        def revoked(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            listener.revoked(self._give_up(partitions))
+            consumer.incremental_unassign(partitions)
+
+        def lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            listener.lost(self._give_up(partitions))
+            consumer.incremental_unassign(partitions)
+
+        self.consumer.subscribe(self._topics, on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    def poll(self, timeout_s: float) -> Mapping[Partition, Sequence[Record]]:
+        """Up to some thousand records, by partition."""
+        taken: defaultdict[Partition, list[Record]] = defaultdict(list)
+        try:
+            messages = self.consumer.consume(_MAX_POLL_RECORDS, timeout_s)
+        except KafkaException as error:
+            raise RefusedError(f"Kafka cannot be read any more: {error}") from error
+        for message in messages:
+            if (failure := message.error()) is not None:
+                self._judge(failure)
+                continue
+            partition = self._owned.get((_topic(message), cast("int", message.partition())))
+            if partition is not None:
+                taken[partition].append(_record(message))
+        if taken:
+            self._outage.worked(self._monotonic_s())
+        return taken
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        """Stop reading these."""
+        self.consumer.pause([_place(p) for p in partitions])
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        """Read these again."""
+        self.consumer.resume([_place(p) for p in partitions])
+
+    def earliest(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """The brokers' log start offsets."""
+        asked = self._admin.list_offsets(
+            {_place(p): _EARLIEST for p in partitions},
+            request_timeout=_REQUEST_TIMEOUT_S,
+        )
+        by_place = {(tp.topic, tp.partition): future for tp, future in asked.items()}
+        with _UnknownOutcome("offsets cannot be listed"):
+            return {p: by_place[p.topic, p.number].result().offset for p in partitions}
+
+    def ends(self) -> Mapping[Partition, int]:
+        """As the brokers answered last; asks again without waiting when that is old."""
+        for partition, future in list(self._asked_ends.items()):
+            if future.done():
+                del self._asked_ends[partition]
+                if future.exception() is None:
+                    self._ends[partition] = future.result().offset
+        now_s = self._monotonic_s()
+        if self._owned and now_s - self._asked_ends_at_s >= _ENDS_EVERY_S:
+            self._asked_ends_at_s = now_s
+            owned = dict(self._owned)
+            asked = self._admin.list_offsets(
+                {_place(p): _LATEST for p in owned.values()},
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=_REQUEST_TIMEOUT_S,
+            )
+            self._asked_ends = {owned[tp.topic, tp.partition]: f for tp, f in asked.items()}
+        return self._ends
+
+    def close(self) -> None:
+        """Leave the group."""
+        if not self._closed:
+            self._closed = True
+            self.consumer.close()
+
+    def _give_up(self, partitions: Sequence[TopicPartition]) -> list[Partition]:
+        ours = [self._owned.pop((p.topic, p.partition), None) for p in partitions]
+        given_up = [p for p in ours if p is not None]
+        for partition in given_up:
+            self._ends.pop(partition, None)
+        return given_up
+
+    def _assured_topic_ids(self, topics: set[str]) -> dict[str, str]:
+        ids = self._topic_ids(sorted(topics))
+        if missing := topics - ids.keys():
+            raise RefusedError(f"topics were deleted: {', '.join(sorted(missing))}")
+        return ids
+
+    def _topic_ids(self, topics: Sequence[str]) -> dict[str, str]:
+        asked = self._admin.describe_topics(
+            TopicCollection(list(topics)), request_timeout=_REQUEST_TIMEOUT_S
+        )
+        ids = {}
+        with _UnknownOutcome("topics cannot be described"):
+            for topic, future in asked.items():
+                try:
+                    topic_id = future.result().topic_id
+                except KafkaException as error:
+                    if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                        raise
+                    continue
+                high = topic_id.get_most_significant_bits() % 2**64
+                low = topic_id.get_least_significant_bits() % 2**64
+                ids[topic] = str(UUID(int=high << 64 | low))
+        return ids
+
+    def _judge(self, failure: KafkaError) -> None:
+        """An error in place of a message: stop, or say so and go on."""
+        if failure.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise RefusedError(
+                f"Kafka no longer has the records that come next ({failure.str()}); "
+                "a restart goes on with those it still has, and reports the gap"
+            )
+        if failure.fatal() or failure.code() in _FATAL:
+            raise RefusedError(f"Kafka refuses: {failure.str()}")
+        self._on_error(failure)
+
+    def _on_error(self, failure: KafkaError) -> None:
+        self._outage.failed(failure.str(), self._monotonic_s())
+
+
+class GroupOffsetLog:
+    """Offsets committed by the member of the group that `KafkaSource` is."""
+
+    def __init__(self, source: KafkaSource) -> None:
+        self._consumer = source.consumer
+
+    def marks(self, partitions: Sequence[Partition]) -> Mapping[Partition, Mark]:
+        """The group's committed offsets, stable ones only."""
+        with _UnknownOutcome("committed offsets cannot be read"):
+            committed = self._consumer.committed(
+                [_place(p) for p in partitions], timeout=_REQUEST_TIMEOUT_S
+            )
+            _raise_first(committed)
+        offsets = {(tp.topic, tp.partition): tp.offset for tp in committed}
+        return {
+            p: Mark(p, offsets[p.topic, p.number])
+            for p in partitions
+            if offsets[p.topic, p.number] >= 0
+        }
+
+    def record(self, marks: Sequence[Mark]) -> None:
+        """Commit all of them in one request and wait for the answer."""
+        with _UnknownOutcome("the commit is not confirmed"):
+            committed = self._consumer.commit(
+                offsets=[_place(mark.partition, mark.offset) for mark in marks],
+                asynchronous=False,
+            )
+            _raise_first(committed)
+
+
+class KafkaDeadLetters:
+    """Keeps dead letters in their compacted topic."""
+
+    def __init__(self, connection: Mapping[str, str], *, topic: str) -> None:
+        """`topic` is the dead-letter topic with the deployment's prefix."""
+        self._topic = topic
+        config: dict[str, Any] = {**connection, "logger": log}
+        self._producer = Producer(
+            {
+                **config,
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "delivery.timeout.ms": int(_DELIVERY_TIMEOUT_S * 1000),
+                # A dead letter is a record plus what is said of it.
+                "message.max.bytes": 2 * 1024 * 1024,
+                "compression.type": "lz4",
+                "logger": log,
+            }
+        )
+
+    def publish(self, letters: Sequence[DeadLetter]) -> None:
+        """Produce each letter and wait until every one is acknowledged by all in sync."""
+        receipts = _Receipts(len(letters))
+        for letter in letters:
+            key, value, headers = letter.to_record()
+            while not self._produced(key, value, headers, receipts):
+                self._producer.poll(0.1)
+        # Callbacks may come to another thread's poll: what counts is the receipts, and librdkafka
+        # answers for every letter within its delivery time-out.
+        while not receipts.complete(0.0):
+            self._producer.poll(0.05)
+        if receipts.failures:
+            failure = receipts.failures[0]
+            sentence = f"the topic {self._topic} does not take dead letters: {failure.str()}"
+            if failure.fatal() or failure.code() in _FATAL:
+                raise RefusedError(sentence)
+            raise OutcomeUnknownError(sentence)
+
+    def close(self) -> None:
+        """Drop what is unacknowledged: its batch is not committed and comes again."""
+        self._producer.purge()
+        self._producer.flush(1.0)
+
+    def _produced(
+        self,
+        key: bytes,
+        value: bytes,
+        headers: list[tuple[str, bytes | None]],
+        receipts: _Receipts,
+    ) -> bool:
+        try:
+            self._producer.produce(
+                self._topic, value, key, headers=[*headers], on_delivery=receipts.add
+            )
+        except BufferError:
+            return False
+        except KafkaException as error:
+            receipts.add(error.args[0], None)
+        return True
+
+
+class _Receipts:
+    """Counts the answers to one `publish`."""
+
+    def __init__(self, expected: int) -> None:
+        self._missing = expected
+        self._lock = threading.Lock()
+        self._all = threading.Event()
+        self.failures: list[KafkaError] = []
+
+    def add(self, failure: KafkaError | None, _: KafkaMessage | None) -> None:
+        with self._lock:
+            if failure is not None:
+                self.failures.append(failure)
+            self._missing -= 1
+            if self._missing == 0:
+                self._all.set()
+
+    def complete(self, timeout_s: float) -> bool:
+        return self._all.wait(timeout_s)
+
+
+class _UnknownOutcome:
+    """Wraps what librdkafka raises."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, KafkaException):
+            return
+        failure: KafkaError = error.args[0]
+        sentence = f"{self._what}: {failure.str()}"
+        if failure.fatal() or failure.code() in _FATAL:
+            raise RefusedError(sentence) from error
+        raise OutcomeUnknownError(sentence) from error
+
+
+def _raise_first(answered: Sequence[TopicPartition] | None) -> None:
+    for place in answered or ():
+        if place.error is not None:
+            raise KafkaException(place.error)
+
+
+def _place(partition: Partition, offset: int = OFFSET_INVALID) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.number, offset)
+
+
+def _topic(message: KafkaMessage) -> str:
+    return message.topic() or ""
+
+
+def _record(message: KafkaMessage) -> Record:
+    # Positional and unchecked: this runs for every record. What librdkafka's stubs call optional
+    # or text is there, and is bytes, in a message that is no error and has no deserializer.
+    return Record(
+        cast("int", message.offset()),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        cast("Headers", message.headers() or ()),
+    )
