@@ -130,7 +130,7 @@ PARENT = """
 import json, os, signal, sys
 from pathlib import Path
 from ugc_local.process import Guard, Process
-guard = Guard() if sys.argv[1] == "guarded" else None
+guard = Guard(grace_s=0.5) if sys.argv[1] == "guarded" else None
 children = [
     Process(name, [sys.executable, "-c", code], log=Path(f"{name}.log"), environ=os.environ,
             cwd=Path.cwd(), guard=guard)

@@ -10,17 +10,15 @@ import sys
 
 from ugc_local.process import ProcessIdentity, stop_trees
 
-_GRACE_S = 5.0
 
-
-def main() -> None:
+def main(grace_s: float) -> None:
     watched: list[ProcessIdentity] = []
     for line in sys.stdin:
         pid, created_s = line.split()
         watched.append(ProcessIdentity(int(pid), float(created_s)))
     for identity in reversed(watched):
-        stop_trees([identity], grace_s=_GRACE_S)
+        stop_trees([identity], grace_s=grace_s)
 
 
 if __name__ == "__main__":
-    main()
+    main(float(sys.argv[1]))

@@ -116,12 +116,13 @@ class Guard:
     It is a process of its own that reads a pipe from this one: the kernel closes the pipe
     whenever this process ends. PR_SET_PDEATHSIG is Linux only, and is bound to the thread that
     started the child. A fork of this process without exec holds the pipe open: do not make one.
+    Each of the watched has `grace_s` seconds between SIGTERM and SIGKILL.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, grace_s: float = 5.0) -> None:
         # A session of its own, else Ctrl-C in the terminal would end it before the others.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ugc_local.guard"],
+            [sys.executable, "-m", "ugc_local.guard", str(grace_s)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

@@ -1,5 +1,4 @@
 import os
-import socket
 
 import pytest
 from ugc_local.deadline import Deadline
@@ -55,19 +54,6 @@ def test_data_survives_a_crash_and_a_change_of_ports(tmp_path, process_guard):
     finally:
         second.stop(grace_s=20)
     assert not second.identity.is_alive()
-
-
-@pytest.mark.integration
-def test_a_port_taken_meanwhile_is_in_the_error(tmp_path, process_guard):
-    client_port, controller_port = free_ports(2)
-    with socket.create_server((LOOPBACK, controller_port)):
-        broker = start(tmp_path, BrokerPorts(client_port, controller_port), process_guard)
-        try:
-            client = KafkaClient(f"{LOOPBACK}:{client_port}")
-            with pytest.raises(ProcessExitedError, match=r"(?s)kafka exited.*already in use"):
-                await_kafka(broker, client, Deadline.after(60))
-        finally:
-            broker.stop(grace_s=20)
 
 
 @pytest.mark.integration
