@@ -26,8 +26,11 @@ def start_clickhouse(
     guard: Guard | None,
 ) -> Process:
     """Start the ClickHouse server that keeps its data in `directory`; not ready yet on return."""
-    directory.mkdir(parents=True, exist_ok=True)
-    config = write_configuration(directory, ports=ports, users=users, listen_host=LOOPBACK)
+    # Not where it runs: the chdb engine takes a config.xml of its working directory for its own,
+    # as soon as it is imported.
+    config = write_configuration(
+        directory / "server", ports=ports, users=users, listen_host=LOOPBACK
+    )
     return Process(
         "clickhouse",
         server_argv(config, environ),
