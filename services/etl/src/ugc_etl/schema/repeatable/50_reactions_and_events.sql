@@ -1,0 +1,71 @@
+-- Reactions as they are now, and what the raw tables hold.
+
+CREATE OR REPLACE VIEW $analytics.ratings $on_cluster
+(
+    content_id UUID COMMENT 'Film',
+    title String COMMENT 'Title; empty for a film that the catalogue does not know',
+    ratings UInt64 COMMENT 'Viewers with a score; a rating taken back counts no more',
+    average Float64 COMMENT 'Average of the current scores, 0 to 10'
+)
+DEFINER = $definer SQL SECURITY DEFINER
+AS
+WITH
+    reaction AS
+    (
+        SELECT content_id, viewer, max(last).value AS score
+        FROM $database.current_reactions
+        WHERE type = 'rating'
+        GROUP BY content_id, viewer
+    )
+SELECT
+    reaction.content_id AS content_id,
+    any(ifNull(film.title, '')) AS title,
+    count() AS ratings,
+    avg(reaction.score) AS average
+FROM reaction
+LEFT JOIN (SELECT * FROM $database.films FINAL) AS film ON film.content_id = reaction.content_id
+WHERE reaction.score >= 0
+GROUP BY reaction.content_id
+COMMENT 'Current ratings of films that have any';
+
+CREATE OR REPLACE VIEW $analytics.bookmarks $on_cluster
+(
+    content_id UUID COMMENT 'Film',
+    title String COMMENT 'Title; empty for a film that the catalogue does not know',
+    bookmarks UInt64 COMMENT 'Viewers whose bookmark is set'
+)
+DEFINER = $definer SQL SECURITY DEFINER
+AS
+WITH
+    reaction AS
+    (
+        SELECT content_id, viewer, max(last).value AS bookmarked
+        FROM $database.current_reactions
+        WHERE type = 'bookmark'
+        GROUP BY content_id, viewer
+    )
+SELECT
+    reaction.content_id AS content_id,
+    any(ifNull(film.title, '')) AS title,
+    count() AS bookmarks
+FROM reaction
+LEFT JOIN (SELECT * FROM $database.films FINAL) AS film ON film.content_id = reaction.content_id
+WHERE reaction.bookmarked = 1
+GROUP BY reaction.content_id
+COMMENT 'Current bookmarks of films that have any';
+
+CREATE OR REPLACE VIEW $analytics.events $on_cluster
+(
+    family String COMMENT 'Family of events',
+    type String COMMENT 'Event type',
+    rows UInt64 COMMENT 'Rows: one a Kafka record, so a client''s retry is a second one',
+    events UInt64 COMMENT 'Events: different event_id, exact'
+)
+DEFINER = $definer SQL SECURITY DEFINER
+AS
+SELECT 'views' AS family, type, count() AS rows, uniqExact(event_id) AS events FROM $database.views GROUP BY type
+UNION ALL
+SELECT 'interactions' AS family, type, count() AS rows, uniqExact(event_id) AS events FROM $database.interactions GROUP BY type
+UNION ALL
+SELECT 'reactions' AS family, type, count() AS rows, uniqExact(event_id) AS events FROM $database.reactions GROUP BY type
+COMMENT 'Rows and events of the raw tables by type';
