@@ -128,6 +128,10 @@ class Bench:
         self.run(f"CREATE TABLE bench.src ({STRUCTURE}) ENGINE = MergeTree ORDER BY batch")
         path = directory / "rows.bin"
         self.run(f"INSERT INTO bench.src SELECT * FROM file('{path}', RowBinary, '{STRUCTURE}')")
+        self.run(
+            f"CREATE TABLE bench.sorted ENGINE = MergeTree ORDER BY ({KEY}) AS {SELECT}"
+            " FROM bench.src"
+        )
 
     def run(self, sql: str) -> list[list[str]]:
         """The answer's rows, as text."""
@@ -306,10 +310,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(Path(directory), options.rows, options.batch_rows)
         print(f"{options.rows:,} rows, {bench.batches} batches of up to {options.batch_rows:,}")
-        bench.run(
-            f"CREATE TABLE bench.sorted ENGINE = MergeTree ORDER BY ({KEY}) AS {SELECT}"
-            " FROM bench.src"
-        )
         for name, section in sections.items():
             if not options.only or name in options.only:
                 section(bench)
