@@ -1,0 +1,212 @@
+"""The sink that writes to Kafka; the one module here that imports its driver.
+
+Many threads publish, each waits for its own records; one thread polls, so delivery reports come
+from a single place and need no lock. A record counts as stored when all in-sync replicas have it
+(`acks=all`), and the producer's own retries store it once (`enable.idempotence`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from ugc_api.patience import Patience
+from ugc_api.ports import Record, SinkUnavailable
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 0.2
+_STALL_S = 1.0
+_READINESS_AGE_S = 5.0
+_METADATA_TIMEOUT_S = 2.0
+
+
+class KafkaSink:
+    """An `EventSink` on a Kafka cluster.
+
+    Args:
+        connection: librdkafka's properties of address, encryption, authentication.
+        topics: the names that have to exist for the sink to be ready.
+        delivery_timeout_ms: when the driver itself gives a record up.
+        linger_ms: how long a record waits for others to share its batch.
+        queue_max_records, queue_max_kbytes: bounds of what is not acknowledged yet.
+        max_stalled: how many callers may wait while Kafka acknowledges nothing.
+        monotonic: the clock, seconds.
+    """
+
+    def __init__(
+        self,
+        connection: Mapping[str, str],
+        *,
+        topics: Iterable[str],
+        delivery_timeout_ms: int,
+        linger_ms: int,
+        queue_max_records: int,
+        queue_max_kbytes: int,
+        max_stalled: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._topics = frozenset(topics)
+        self._monotonic = monotonic
+        self._patience = Patience(max_stalled, _STALL_S, monotonic)
+        self._fatal: str | None = None
+        self._readiness = _Readiness(self._ask_readiness, monotonic)
+        config: dict[str, str | int | float | bool | object] = {
+            **connection,
+            "client.id": "ugc-api",
+            "acks": "all",
+            "enable.idempotence": True,
+            "message.timeout.ms": delivery_timeout_ms,
+            "linger.ms": linger_ms,
+            "queue.buffering.max.messages": queue_max_records,
+            "queue.buffering.max.kbytes": queue_max_kbytes,
+            "compression.type": "lz4",
+            # As every Java client does it, so that a key means one partition to all.
+            "partitioner": "murmur2_random",
+            "socket.nagle.disable": True,
+            # After an outage the first acknowledgement should not wait for long back-offs.
+            "reconnect.backoff.max.ms": 2000,
+            # Lost connections come as errors too; said once is enough.
+            "log_level": 3,
+            "error_cb": self._on_error,
+            "logger": _log,
+        }
+        self._producer = Producer(config)
+        self._closing = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="kafka-delivery", daemon=True)
+        self._poller.start()
+
+    def publish(self, records: Sequence[Record], deadline_s: float) -> None:
+        """See EventSink."""
+        if not records:
+            return
+        if self._fatal is not None:
+            raise SinkUnavailable("broken")
+        if not self._patience.enter():
+            raise SinkUnavailable("stalled")
+        delivery = _Delivery(len(records))
+        gave_up = False
+        try:
+            self._enqueue(records, delivery.report)
+            end = self._monotonic() + deadline_s
+            while not delivery.done.wait(min(self._patience.stall_s, end - self._monotonic())):
+                if self._monotonic() >= end:
+                    raise SinkUnavailable("timed_out", acknowledged=delivery.acknowledged)
+                if self._patience.leave_if_stalled():
+                    gave_up = True
+                    raise SinkUnavailable("stalled", acknowledged=delivery.acknowledged)
+        finally:
+            if not gave_up:
+                self._patience.leave(acknowledged=delivery.acknowledged > 0)
+        if delivery.error is not None:
+            cause = _cause(delivery.error)
+            raise SinkUnavailable(cause, acknowledged=delivery.acknowledged)
+
+    def not_ready(self) -> str | None:
+        """See EventSink. What Kafka said is remembered for a few seconds."""
+        return self._fatal or self._readiness.reason()
+
+    def broken(self) -> str | None:
+        """See EventSink."""
+        return self._fatal
+
+    def close(self, timeout_s: float) -> int:
+        """See EventSink."""
+        end = self._monotonic() + timeout_s
+        self._closing.set()
+        self._poller.join(timeout_s)
+        return self._producer.flush(max(0.0, end - self._monotonic()))
+
+    def _enqueue(
+        self, records: Sequence[Record], report: Callable[[KafkaError | None, Message], None]
+    ) -> None:
+        produce = self._producer.produce
+        try:
+            for topic, key, value, timestamp_ms, headers in records:
+                if headers:
+                    produce(
+                        topic,
+                        value,
+                        key,
+                        on_delivery=report,
+                        timestamp=timestamp_ms,
+                        headers=list(headers),
+                    )
+                else:
+                    produce(topic, value, key, on_delivery=report, timestamp=timestamp_ms)
+        except BufferError as error:
+            raise SinkUnavailable("queue_full") from error
+        except KafkaException as error:
+            raise SinkUnavailable(_cause(error.args[0])) from error
+
+    def _poll(self) -> None:
+        while not self._closing.is_set():
+            self._producer.poll(_POLL_S)
+
+    def _on_error(self, error: KafkaError) -> None:
+        # What is not fatal, the driver mends by itself; who waits is told by the deadline.
+        if error.fatal():
+            self._fatal = f"Kafka's producer failed for good: {error.str()}"
+            _log.error("%s", self._fatal)
+        else:
+            _log.warning("Kafka: %s", error.str())
+
+    def _ask_readiness(self) -> str | None:
+        try:
+            # All topics: to ask for one by name could create it.
+            found = self._producer.list_topics(timeout=_METADATA_TIMEOUT_S).topics
+        except KafkaException as error:
+            return f"Kafka does not answer: {error.args[0].str()}"
+        missing = sorted(self._topics - found.keys())
+        return f"topics do not exist: {', '.join(missing)}" if missing else None
+
+
+class _Delivery:
+    """What became of one caller's records. Reports come from the polling thread alone."""
+
+    __slots__ = ("_left", "acknowledged", "done", "error")
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self.acknowledged = 0
+        self.error: KafkaError | None = None
+        self.done = threading.Event()
+
+    def report(self, error: KafkaError | None, _message: Message) -> None:
+        if error is None:
+            self.acknowledged += 1
+        else:
+            self.error = error
+        self._left -= 1
+        if not self._left:
+            self.done.set()
+
+
+class _Readiness:
+    """Asks at most once in a while, from one thread at a time; the others get the last answer."""
+
+    def __init__(self, ask: Callable[[], str | None], monotonic: Callable[[], float]) -> None:
+        self._ask = ask
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._reason: str | None = "Kafka has not answered yet"
+        self._asked_at: float | None = None
+
+    def reason(self) -> str | None:
+        if self._lock.acquire(blocking=False):
+            try:
+                now = self._monotonic()
+                if self._asked_at is None or now - self._asked_at >= _READINESS_AGE_S:
+                    self._reason = self._ask()
+                    self._asked_at = self._monotonic()
+            finally:
+                self._lock.release()
+        return self._reason
+
+
+def _cause(error: KafkaError) -> str:
+    return error.name().lower().lstrip("_")

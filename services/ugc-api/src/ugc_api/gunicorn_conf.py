@@ -1,0 +1,73 @@
+"""Gunicorn's configuration: `python -m gunicorn -c python:ugc_api.gunicorn_conf ugc_api.wsgi:app`.
+
+One worker with threads: one Kafka producer that fills its batches from all requests, one set of
+metrics. More throughput is more pods.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any
+
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from ugc_settings import SettingsError, load
+
+from ugc_api import logs
+from ugc_api.settings import Settings
+
+try:
+    _settings = load(Settings, os.environ)
+except SettingsError as error:
+    sys.stderr.write(f"{error}\n")
+    sys.exit(2)
+
+_log = logging.getLogger(__name__)
+
+
+class logger_class(Logger):  # type: ignore[misc]  # noqa: N801  # gunicorn's name, and it has no types
+    """Leaves the format to `ugc_api.logs`; there is no access log, metrics tell more."""
+
+    def setup(self, cfg: Any) -> None:
+        """See gunicorn."""
+        self.cfg = cfg
+        self.error_log.propagate = True
+        logs.configure(_settings.log_level)
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        """See gunicorn."""
+
+
+bind = _settings.api_bind
+worker_class = "gthread"
+workers = 1
+threads = _settings.api_threads
+# Connections kept alive by load balancers are cheap; those of them that are silent hold no thread.
+worker_connections = 1000 + threads
+# Longer than the 60 s after which common proxies close, so that they never write to a closed one.
+keepalive = 75
+graceful_timeout = _settings.api_stop_grace_s
+# The arbiter's check that the worker's main loop lives; the loop never waits for requests.
+timeout = 30
+# The heartbeat file must not wait for a disk.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
+# No second way in, and nothing written to a home directory that may not exist.
+control_socket_disable = True
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Give records that nobody waits for any more a last chance. Called in the worker."""
+    if not worker.booted:  # also called in the parent, which has no sink
+        return
+    from ugc_api.wsgi import sink  # noqa: PLC0415  # importing it makes the sink
+
+    left = sink.close(timeout_s=max(1.0, _settings.api_stop_grace_s - _STOP_USED_S))
+    if left:
+        _log.warning("stopped with %d records that Kafka has not acknowledged", left)
+    else:
+        _log.info("stopped; Kafka has acknowledged everything")
+
+
+_STOP_USED_S = _settings.kafka_delivery_timeout_ms / 1000
+"""Requests in flight end within this, and the rest of the grace is for the sink."""

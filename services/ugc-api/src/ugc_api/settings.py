@@ -1,0 +1,78 @@
+"""Every setting of the API, read from the environment once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+from ugc_settings import KafkaSettings, Secret
+
+MIN_SECRET_BYTES = 32
+"""HS256 needs a key as long as its hash (RFC 7518, section 3.2)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The API's settings; each is the environment variable of the same name in capitals."""
+
+    kafka: KafkaSettings
+    jwt_secret: Annotated[
+        Secret, Meta(description="key of the tokens' HS256 signature, at least 32 bytes")
+    ]
+    jwt_audience: Annotated[
+        str, Meta(description="what a token's aud has to contain; empty: aud is not looked at")
+    ] = ""
+    jwt_issuer: Annotated[
+        str, Meta(description="what a token's iss has to be; empty: iss is not looked at")
+    ] = ""
+    jwt_leeway_s: Annotated[
+        int, Meta(description="tolerated difference of clocks for exp and nbf", ge=0, le=300)
+    ] = 10
+    api_bind: Annotated[
+        str, Meta(description="host:port to listen on", pattern=r"\A\S+:[0-9]{1,5}\Z")
+    ] = "0.0.0.0:8080"
+    api_threads: Annotated[
+        int,
+        Meta(description="requests handled at once; each waits for Kafka", ge=2, le=1024),
+    ] = 32
+    api_max_batch: Annotated[int, Meta(description="most events of one request", ge=1)] = 1000
+    api_max_body_bytes: Annotated[
+        int, Meta(description="largest body of a request, in bytes", ge=1024)
+    ] = 4 * 1024 * 1024
+    api_stop_grace_s: Annotated[
+        int,
+        Meta(
+            description="after SIGTERM, seconds for requests in flight to end; longer than "
+            "KAFKA_DELIVERY_TIMEOUT_MS, shorter than what the supervisor waits before it kills",
+            ge=1,
+        ),
+    ] = 25
+    kafka_delivery_timeout_ms: Annotated[
+        int,
+        Meta(description="how long a request waits for Kafka's acknowledgement", ge=100),
+    ] = 10_000
+    kafka_linger_ms: Annotated[
+        int,
+        Meta(description="how long a record waits for others to share its batch", ge=0, le=1000),
+    ] = 5
+    kafka_queue_max_records: Annotated[
+        int,
+        Meta(description="records in memory that Kafka has not acknowledged, at most", ge=1),
+    ] = 100_000
+    kafka_queue_max_kbytes: Annotated[int, Meta(description="the same in kibibytes", ge=1024)] = (
+        64 * 1024
+    )
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="least level that is logged")
+    ] = "info"
+
+    def __post_init__(self) -> None:
+        """Refuse a key that is too short and a grace that ends before requests do."""
+        if len(self.jwt_secret.reveal().encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"JWT_SECRET: shorter than {MIN_SECRET_BYTES} bytes")
+        if self.api_stop_grace_s * 1000 <= self.kafka_delivery_timeout_ms:
+            raise ValueError(
+                f"API_STOP_GRACE_S={self.api_stop_grace_s} is not longer than "
+                f"KAFKA_DELIVERY_TIMEOUT_MS={self.kafka_delivery_timeout_ms}"
+            )
