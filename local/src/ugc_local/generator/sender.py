@@ -8,7 +8,7 @@ queues: memory does not depend on how much is sent.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
@@ -40,6 +40,8 @@ class Outcome:
     Attributes:
         complete: everything was sent and answered; False where it was stopped.
         requests, events: answered ones, each request once however often it was repeated.
+        accepted: events that were answered `accepted`.
+        rejected: (field, reason) → events that were answered `invalid`.
         poison: poison records handed over.
         mismatches: requests whose answer was not the one that was due.
         examples: the first few of them, in words.
@@ -54,6 +56,8 @@ class Outcome:
     complete: bool
     requests: int
     events: int
+    accepted: int
+    rejected: Mapping[tuple[str, str], int]
     poison: int
     mismatches: int
     examples: tuple[str, ...]
@@ -167,6 +171,8 @@ def _outcome(workers: Sequence[_Worker], poison: int, seconds: float, *, complet
         complete=complete,
         requests=total.requests,
         events=total.events,
+        accepted=total.accepted,
+        rejected=total.rejected,
         poison=poison,
         mismatches=total.mismatches,
         examples=tuple(total.examples),

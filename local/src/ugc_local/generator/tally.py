@@ -30,17 +30,15 @@ class _Body(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Body)
 
 
-def mismatch(request: Request, answer: Answer) -> str | None:
+def mismatch(request: Request, answer: Answer, body: _Body | None) -> str | None:
     """What is wrong with the answer to the request, in a sentence, or None."""
     due = request.expected
     refused = sum(isinstance(expected, Refusal) for expected in due)
     status = 202 if not refused else 400 if refused == len(due) else 207
     if answer.status != status:
         return f"status {answer.status} instead of {status}: {_excerpt(answer.body)}"
-    try:
-        body = _decoder.decode(answer.body)
-    except msgspec.MsgspecError as error:
-        return f"an answer of another shape ({error}): {_excerpt(answer.body)}"
+    if body is None:
+        return f"an answer of another shape: {_excerpt(answer.body)}"
     if len(body.results) != len(due):
         return f"{len(body.results)} results for {len(due)} events"
     counts = (len(due) - refused, refused)
@@ -54,6 +52,13 @@ def mismatch(request: Request, answer: Answer) -> str | None:
         if not right:
             return f"event {number}: {result} instead of {expected}"
     return None
+
+
+def _body(answer: Answer) -> _Body | None:
+    try:
+        return _decoder.decode(answer.body)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _excerpt(body: bytes) -> str:
@@ -90,6 +95,8 @@ class Tally:
     def __init__(self) -> None:
         self.requests = 0
         self.events = 0
+        self.accepted = 0
+        self.rejected: Counter[tuple[str, str]] = Counter()
         self.mismatches = 0
         self.examples: list[str] = []
         self.unknown_outcomes = 0
@@ -100,7 +107,13 @@ class Tally:
         self.requests += 1
         self.events += len(request.expected)
         self.latencies.add(seconds)
-        if (wrong := mismatch(request, answer)) is not None:
+        body = _body(answer)
+        for result in body.results if body else ():
+            if result.status == "accepted":
+                self.accepted += 1
+            else:
+                self.rejected[result.field or "", result.reason or ""] += 1
+        if (wrong := mismatch(request, answer, body)) is not None:
             self.mismatches += 1
             if len(self.examples) < MAX_EXAMPLES:
                 self.examples.append(f"{wrong}; the request began {_excerpt(request.body)}")
@@ -108,6 +121,8 @@ class Tally:
     def merge(self, other: Tally) -> None:
         self.requests += other.requests
         self.events += other.events
+        self.accepted += other.accepted
+        self.rejected += other.rejected
         self.mismatches += other.mismatches
         self.examples = (self.examples + other.examples)[:MAX_EXAMPLES]
         self.unknown_outcomes += other.unknown_outcomes
