@@ -90,7 +90,6 @@ class _Author:
         self._session = -1
         self._device = "tv"
         self._left_at: dict[int, int] = {}  # film → position of the last leaving
-        self._rated: set[int] = set()
         self._bookmarked: set[int] = set()
 
     def sitting(self, start_ms: int) -> None:
@@ -200,11 +199,10 @@ class _Author:
         likes = self._films[film].finish_share
         if rng.random() < (0.3 if finished else 0.08):
             self._rate(film, likes)
-            if rng.random() < 0.15:
+            if (again := rng.random()) < 0.15:
                 self._rate(film, likes)
-        elif film in self._rated and rng.random() < 0.3:
-            self._rated.discard(film)
-            self._single("rating", film, {"score": None}, None)
+            elif again < 0.25:
+                self._single("rating", film, {"score": None})
         if film in self._bookmarked and rng.random() < 0.4:
             self._bookmarked.discard(film)
             self._single("bookmark", film, {"bookmarked": False}, False)
@@ -217,7 +215,6 @@ class _Author:
 
     def _rate(self, film: int, likes: float) -> None:
         score = min(max(round(self._rng.gauss(3 + 6 * likes, 1.8)), 0), 10)
-        self._rated.add(film)
         self._single("rating", film, {"score": score}, score)
 
     def _bookmark(self, film: int) -> None:
