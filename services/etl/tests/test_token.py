@@ -1,0 +1,50 @@
+from dataclasses import replace
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+from samples import NOW_MS, TOPIC_ID, partition
+from ugc_etl.batch import Batch
+from ugc_etl.records import Partition, Record
+from ugc_etl.token import insert_token
+
+
+def batch(start: int, end: int, where: Partition = partition(), **more) -> Batch:  # noqa: B008
+    offsets = sorted({start, end - 1})
+    records = tuple(Record(offset, NOW_MS, None, b"", ()) for offset in offsets)
+    return Batch(where, records, 0, **more)
+
+
+def test_a_token_spells_out_what_it_names():
+    where = partition(3)
+    assert insert_token(batch(10, 25, where, generation=2, attempt=1), "ugc.views") == (
+        f"{TOPIC_ID}:3:10-25:ugc.views:2:1"
+    )
+
+
+places = st.tuples(
+    st.uuids().map(str), st.integers(0, 99), st.integers(0, 50), st.integers(1, 50),
+    st.sampled_from(["ugc.views", "ugc.views_local"]), st.integers(0, 3), st.integers(0, 3),
+)  # fmt: skip
+
+
+@given(st.lists(places, min_size=2, max_size=2, unique=True))
+def test_different_inserts_have_different_tokens(both):
+    tokens = {
+        insert_token(
+            batch(start, start + size, Partition("t", topic_id, number),
+                  generation=generation, attempt=attempt),
+            table,
+        )
+        for topic_id, number, start, size, table, generation, attempt in both
+    }  # fmt: skip
+    assert len(tokens) == 2
+
+
+def test_what_is_read_anew_from_the_same_range_has_the_same_token():
+    first = batch(0, 9)
+    assert insert_token(replace(first, records=tuple(first.records)), "t") == insert_token(
+        first, "t"
+    )
+    other_life = partition()._replace(topic_id=str(UUID(int=1)))
+    assert insert_token(batch(0, 9, other_life), "t") != insert_token(first, "t")
