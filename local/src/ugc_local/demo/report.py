@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -17,6 +16,7 @@ from ugc_local.demo.compare import Difference
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _EIGHTHS_WIDE = " ▏▎▍▌▋▊▉"
+_CELLS = 64
 _SHOWN_DIFFERENCES = 20
 
 
@@ -103,7 +103,10 @@ class Report:
         console.rule(f"[bold]{self.day} at the cinema")
         parts: list[tuple[str, RenderableType]] = [
             ("Most watched", _most_watched(self.most_watched)),
-            ("Abandoned most", _abandoned(self.abandoned)),
+            (
+                "Abandoned most, with quartiles of how much of the film was watched",
+                _abandoned(self.abandoned),
+            ),
             *(
                 (f"Who still watches “{title}”, minute by minute", _retention(shares))
                 for title, shares in self.leaving
@@ -165,44 +168,35 @@ class Report:
 
 
 def _most_watched(films: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table(
-        ("film", "left"), ("genre", "left"), "length", "viewers", "hours watched", "finished"
-    )
+    table = _table(("film", "left"), ("genre", "left"), "min", "viewers", "hours", "finish")
     for film in films:
         table.add_row(
             film["title"],
             film["genre"],
-            f"{film['film_minutes']} min",
+            str(film["film_minutes"]),
             f"{film['viewers']:,}",
-            f"{film['watched_minutes'] / 60:,.1f}",
+            f"{film['watched_minutes'] / 60:,.0f}",
             f"{film['finish_rate']:.0%}",
         )
     return table
 
 
 def _abandoned(films: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table(
-        ("film", "left"),
-        "viewers",
-        "did not finish",
-        "watched: 25 %",
-        "50 %",
-        "75 %",
-        "most leave at",
-    )
+    """The quartiles say how much of the film a quarter, a half, three quarters did not exceed."""
+    table = _table(("film", "left"), "viewers", "leave", "q25", "q50", "q75", "mostly at minute")
     for film in films:
         table.add_row(
             film["title"],
             f"{film['viewers']:,}",
             f"{film['abandonment_rate']:.0%}",
             *(f"{film[f'completion_q{q}']:.0%}" for q in (25, 50, 75)),
-            f"minute {film['drop_off_minute']} of {film['film_minutes']}",
+            f"{film['drop_off_minute']} of {film['film_minutes']}",
         )
     return table
 
 
 def _table(*columns: str | tuple[str, str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
     for column in columns:
         name, justify = column if isinstance(column, tuple) else (column, "right")
         table.add_column(name, justify="left" if justify == "left" else "right", no_wrap=True)
@@ -210,9 +204,12 @@ def _table(*columns: str | tuple[str, str]) -> Table:
 
 
 def _retention(shares: Sequence[float]) -> Group:
-    line = "".join(_EIGHTHS[round(share * 8)] for share in shares)
-    marks = "".join(f"{minute:<10}" for minute in range(0, len(shares), 10))
-    return Group(Text(line, style="green"), Text(f"{marks}minute", style="dim"))
+    """One cell for each minute; where they are more than fit, for each two, three … minutes."""
+    step = max(1, -(-len(shares) // _CELLS))
+    cells = [shares[start : start + step] for start in range(0, len(shares), step)]
+    line = "".join(_EIGHTHS[round(sum(cell) / len(cell) * 8)] for cell in cells)
+    marks = "".join(f"{start * step:<10}" for start in range(0, len(cells), 10))
+    return Group(Text(line, style="green"), Text(f"{marks.rstrip()} min", style="dim"))
 
 
 def _audience(hours: Sequence[AudienceHour]) -> Table:

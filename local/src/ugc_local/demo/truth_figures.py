@@ -38,8 +38,7 @@ def _figures(truth: GroundTruth) -> Iterator[tuple[Name, Value]]:
         ):
             yield ("film", name, figure), value
         for minute, viewers in enumerate(film.retention):
-            if viewers:  # a minute that nobody watched is no row of the view
-                yield ("retention", name, str(minute)), viewers
+            yield ("retention", name, str(minute)), viewers
     for content_id, (ratings, average) in truth.ratings.items():
         yield ("film", str(content_id), "ratings"), ratings
         yield ("film", str(content_id), "rating_average"), average
