@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from ugc_etl.records import Partition
 from ugc_events import (
     Bookmark,
     Click,
@@ -17,7 +18,6 @@ from ugc_events import (
     ViewProgress,
     encode_record,
 )
-from ugc_etl.records import Partition
 
 NOW_MS = 1_790_000_000_000
 TOPIC_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -38,7 +39,7 @@ def test_cutting_keeps_every_record_once_in_order_and_keeps_the_limits(chunks, m
         assert batch.value_bytes == sum(len(r.value or b"") for r in batch.records)
         assert batch.value_bytes <= max_bytes or len(batch.records) == 1
         assert len({month_of(r.timestamp_ms) for r in batch.records}) == 1
-    for earlier, later in zip(batches, batches[1:], strict=False):
+    for earlier, later in pairwise(batches):
         assert earlier.end <= later.start
         full = len(earlier.records) == max_rows
         next_bytes = len(later.records[0].value or b"")

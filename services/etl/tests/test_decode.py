@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import NOW_MS, TOPIC_ID, interactions, partition, reactions, view, views
+from ugc_etl.batch import Batch
 from ugc_etl.decode import decode
 from ugc_etl.delivery import block_of
-from ugc_etl.batch import Batch
 from ugc_etl.records import Record
 from ugc_events import FAMILIES, Reason, encode_record
 from ugc_events.registry import INTERACTIONS, REACTIONS, VIEWS

@@ -1,8 +1,8 @@
 """The real thing: a broker, the engine, the migrations, and the ETL as a process."""
 
+import os
 import subprocess
 import sys
-import os
 import time
 
 import pytest

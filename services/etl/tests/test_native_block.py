@@ -52,7 +52,7 @@ def read(block: Block) -> list[tuple]:
             "opentelemetry_tracestate": "", "insert_block_size": 1 << 20, "round_robin": False,
         },
     )  # fmt: skip
-    reader = CompressedBufferedReader(lambda: data.pop(), 1 << 20)
+    reader = CompressedBufferedReader(data.pop, 1 << 20)
     got = BlockInputStream(reader, context).read()
     assert not data
     assert got.columns_with_types == [(c.name, c.type) for c in block.columns]

@@ -52,6 +52,10 @@ class MemorySource:
         if self._listener is not None:
             self._listener.lost(partitions)
 
+    def rewind(self, partition: Partition, offset: int) -> None:
+        """Read again from `offset`, as no source should."""
+        self._positions[partition] = offset
+
     def missing_topics(self) -> list[str]:
         """Those that are said not to be there."""
         return [topic for topic, there in self.topics.items() if not there]

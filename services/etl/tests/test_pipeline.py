@@ -1,0 +1,447 @@
+"""The loop over stores in memory, with a clock and threads that the test moves."""
+
+from collections import deque
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+
+import pytest
+from samples import NOW_MS, partition, views
+from ugc_etl.adapters.memory import (
+    MemoryDeadLetters,
+    MemoryOffsetLog,
+    MemorySource,
+    MemoryTables,
+)
+from ugc_etl.backoff import Backoff
+from ugc_etl.batch import BatchPolicy, month_of
+from ugc_etl.dead_letter_limit import DeadLetterLimit
+from ugc_etl.delivery import Deliverer, Route
+from ugc_etl.metrics import Metrics
+from ugc_etl.pipeline import Pipeline, PipelineOptions, Runtime
+from ugc_etl.ports import Mark, OutcomeUnknownError, RefusedError
+from ugc_etl.probes import Health
+from ugc_events.registry import VIEWS
+
+ONE, TWO = partition(0), partition(1)
+
+
+class HandExecutor(Executor):
+    """Runs what was submitted when the test says so."""
+
+    def __init__(self):
+        self.tasks = deque()
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        self.tasks.append((future, lambda: fn(*args, **kwargs)))
+        return future
+
+    def run_next(self):
+        future, task = self.tasks.popleft()
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(task())
+        except (OutcomeUnknownError, RefusedError) as error:
+            future.set_exception(error)
+
+    def run_all(self):
+        while self.tasks:
+            self.run_next()
+
+
+class Bench:
+    """A pipeline and everything around it."""
+
+    def __init__(self, policy=BatchPolicy(), **options):  # noqa: B008
+        self.now_s = 1000.0
+        self.source = MemorySource()
+        self.log = MemoryOffsetLog()
+        self.tables = MemoryTables()
+        self.letters = MemoryDeadLetters()
+        self.executor = HandExecutor()
+        self.metrics = Metrics()
+        self.health = Health(lambda: self.now_s, 30)
+        self.waits = []
+        # What happens while the pipeline waits within a callback.
+        self.on_wait = lambda: None
+        self.pipeline = Pipeline(
+            source=self.source,
+            offset_log=self.log,
+            writer=self.tables,
+            deliverer=Deliverer(
+                routes={ONE.topic: Route(VIEWS, "ugc.views")},
+                writer=self.tables,
+                dead_letters=self.letters,
+                limit=DeadLetterLimit(letters=20),
+                pseudonym_key=b"k" * 16,
+                wall_s=lambda: NOW_MS / 1000 + 1,
+                monotonic_s=lambda: self.now_s,
+            ),
+            policy=policy,
+            options=replace(PipelineOptions(backoff=Backoff(1.0, 8.0)), **options),
+            runtime=Runtime(
+                monotonic_s=lambda: self.now_s,
+                wall_s=lambda: NOW_MS / 1000 + 1,
+                random=lambda: 0.0,
+                wait=self._wait,
+                executor=self.executor,
+            ),
+            metrics=self.metrics,
+            health=self.health,
+        )
+        self.source.subscribe(self.pipeline)
+
+    def _wait(self, attempts, timeout_s):
+        self.waits.append(len(attempts))
+        self.now_s += timeout_s
+        self.on_wait()
+
+    def turn(self, seconds=0.0):
+        self.now_s += seconds
+        self.pipeline.turn()
+
+    def settle(self, turns=6):
+        """Let everything that is there pass."""
+        for _ in range(turns):
+            self.turn(1.0)
+            self.executor.run_all()
+        self.turn()
+
+    def marks(self):
+        return {p: mark.offset for p, mark in self.log.recorded.items()}
+
+    def metric(self, name, **labels):
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def views_at(count, timestamp_ms=NOW_MS):
+    return [(timestamp_ms, value) for value in views(count)]
+
+
+def test_records_become_rows_under_their_token_and_are_committed_after_that():
+    bench = Bench()
+    bench.source.append(ONE, views_at(3))
+    bench.source.assign(ONE)
+    bench.turn()
+    assert not bench.executor.tasks  # young
+    bench.turn(0.5)
+    assert bench.marks() == {}
+    bench.executor.run_next()
+    assert [(table, token, block.rows) for table, token, block in bench.tables.inserted] == [
+        ("ugc.views", f"{ONE.topic_id}:0:0-3:ugc.views:0:0", 3)
+    ]
+    assert bench.marks() == {}
+    bench.turn()
+    assert bench.marks() == {ONE: 3}
+    assert bench.metric("etl_rows_total", family="views") == 3
+    assert bench.metric("etl_freshness_seconds_bucket", family="views", le="1.0") == 3
+    assert bench.metric("etl_freshness_seconds_bucket", family="views", le="0.75") == 0
+
+
+def test_a_partition_has_one_batch_in_flight_and_partitions_overlap():
+    bench = Bench(BatchPolicy(max_rows=2))
+    bench.source.append(ONE, views_at(5))
+    bench.source.append(TWO, views_at(2))
+    bench.source.assign(ONE, TWO)
+    bench.turn()
+    assert len(bench.executor.tasks) == 2
+    bench.turn()
+    assert len(bench.executor.tasks) == 2
+    bench.settle()
+    ranges = [token.split(":")[1:3] for _, token, _ in bench.tables.inserted]
+    assert [r for r in ranges if r[0] == "0"] == [["0", "0-2"], ["0", "2-4"], ["0", "4-5"]]
+    assert bench.marks() == {ONE: 5, TWO: 2}
+
+
+def test_a_batch_ends_with_the_month():
+    bench = Bench()
+    month_end = month_of(NOW_MS)[1]
+    bench.source.append(ONE, views_at(2, month_end - 1) + views_at(2, month_end))
+    bench.source.assign(ONE)
+    bench.settle()
+    assert [token.split(":")[2] for _, token, _ in bench.tables.inserted] == ["0-2", "2-4"]
+
+
+def test_poison_goes_to_the_dead_letters_one_by_one_and_the_rest_to_the_table():
+    bench = Bench()
+    good = views(2)
+    values = [b"{", good[0], None, b"[]", good[1]]
+    bench.source.append(ONE, [(NOW_MS, value) for value in values])
+    bench.source.assign(ONE)
+    bench.settle()
+    assert sorted(offset for _, _, offset in bench.letters.letters) == [0, 2, 3]
+    [(_, token, block)] = bench.tables.inserted
+    assert token.split(":")[2] == "0-5"
+    assert block.rows == 2
+    assert bench.marks() == {ONE: 5}
+    assert bench.metric("etl_dead_letters_total", family="views", reason="not_json") == 2
+
+
+def test_a_batch_of_poison_alone_is_committed_without_an_insert():
+    bench = Bench()
+    bench.source.append(ONE, [(NOW_MS, b"{")])
+    bench.source.assign(ONE)
+    bench.settle()
+    assert bench.tables.sent == []
+    assert len(bench.letters.letters) == 1
+    assert bench.marks() == {ONE: 1}
+
+
+def test_nothing_is_inserted_or_committed_before_the_dead_letters_are_acknowledged():
+    bench = Bench()
+    bench.letters.failures.extend([OutcomeUnknownError("no broker")] * 2)
+    bench.source.append(ONE, [(NOW_MS, b"{"), *views_at(1)])
+    bench.source.assign(ONE)
+    bench.turn()
+    bench.turn(1)
+    bench.executor.run_all()
+    bench.turn()
+    assert (bench.tables.sent, bench.marks(), bench.letters.letters) == ([], {}, {})
+    bench.settle()
+    assert len(bench.letters.letters) == 1
+    assert len(bench.tables.inserted) == 1
+    assert bench.marks() == {ONE: 2}
+    assert bench.metric("etl_retries_total", step="deliver") == 2
+
+
+def test_an_unknown_outcome_repeats_the_same_token_while_the_partition_is_paused():
+    bench = Bench()
+    bench.tables.late_failures.append(OutcomeUnknownError("reset"))  # it landed
+    bench.tables.failures.append(OutcomeUnknownError("no route"))
+    bench.source.append(ONE, views_at(2))
+    bench.source.append(TWO, views_at(1))
+    bench.source.assign(ONE)
+    bench.turn()
+    bench.turn(0.5)
+    bench.executor.run_all()
+    bench.turn()
+    assert bench.source.paused == {ONE}
+    assert not bench.executor.tasks
+    bench.turn(0.4)
+    assert not bench.executor.tasks  # the delay is half a second
+    bench.source.append(ONE, views_at(4))
+    bench.settle()
+    assert bench.source.paused == set()
+    tokens = [token.split(":")[2] for _, token, _ in bench.tables.sent]
+    assert tokens == ["0-2", "0-2", "0-2", "2-6"]
+    assert [token.split(":")[2] for _, token, _ in bench.tables.inserted] == ["0-2", "2-6"]
+    assert bench.marks() == {ONE: 6}
+
+
+def test_a_long_outage_moves_the_deadline_only_once_the_log_confirms_the_owner():
+    bench = Bench(insert_deadline_s=60.0)
+    bench.source.append(ONE, views_at(1))
+    bench.source.assign(ONE)
+    bench.tables.failures.extend([OutcomeUnknownError("down")] * 2)
+    bench.turn()
+    bench.turn(0.5)
+    bench.executor.run_all()
+    bench.turn()
+    bench.tables.clock_s += 56
+    bench.log.failures.append(OutcomeUnknownError("no coordinator"))
+    bench.turn(1)
+    assert not bench.executor.tasks
+    assert bench.marks() == {}
+    bench.settle()
+    assert bench.marks() == {ONE: 1}
+    deadlines = [
+        int.from_bytes(block.columns[-1].data, "little") for _, _, block in bench.tables.sent
+    ]
+    start_s = 1_800_000_000
+    assert deadlines == [start_s + 60, start_s + 116, start_s + 116]
+    assert len({token for _, token, _ in bench.tables.sent}) == 1
+
+
+def test_an_unconfirmed_commit_is_repeated_and_nothing_follows_before_it():
+    bench = Bench(BatchPolicy(max_rows=1))
+    bench.source.append(ONE, views_at(2))
+    bench.source.assign(ONE)
+    bench.turn()
+    bench.executor.run_all()
+    bench.log.failures.append(OutcomeUnknownError("timed out"))
+    bench.turn()
+    assert bench.marks() == {}
+    assert not bench.executor.tasks
+    bench.settle()
+    assert len(bench.tables.sent) == 2
+    assert bench.marks() == {ONE: 2}
+    assert bench.metric("etl_retries_total", step="commit") == 1
+
+
+def test_a_refusal_stops_the_process_with_the_reason_and_commits_nothing():
+    bench = Bench()
+    bench.tables.failures.append(RefusedError("no such column"))
+    bench.source.append(ONE, views_at(1))
+    bench.source.assign(ONE)
+    bench.turn()
+    bench.turn(0.5)
+    bench.executor.run_all()
+    with pytest.raises(RefusedError, match="no such column"):
+        bench.turn()
+    assert bench.marks() == {}
+
+
+def test_too_much_poison_stops_the_process_and_leaves_the_records_in_kafka():
+    bench = Bench()
+    bench.source.append(ONE, [(NOW_MS, b"{")] * 21)
+    bench.source.assign(ONE)
+    bench.turn()
+    bench.turn(0.5)
+    bench.executor.run_all()
+    with pytest.raises(RefusedError, match=r"more than 20 records of ugc\.views\.v1\[0\]"):
+        bench.turn()
+    assert bench.letters.letters == {}
+    assert bench.marks() == {}
+
+
+def test_a_revoked_partition_finishes_its_flight_and_drops_the_rest():
+    bench = Bench(BatchPolicy(max_rows=2))
+    bench.source.append(ONE, views_at(5))
+    bench.source.append(TWO, views_at(2))
+    bench.source.assign(ONE, TWO)
+    bench.turn()
+    bench.on_wait = bench.executor.run_next
+    bench.source.revoke(ONE)
+    assert bench.marks() == {ONE: 2}
+    bench.settle()
+    assert bench.marks() == {ONE: 2, TWO: 2}
+    # Its next owner reads the rest.
+    bench.source.assign(ONE)
+    bench.settle()
+    assert bench.marks() == {ONE: 5, TWO: 2}
+    rows = sum(block.rows for _, _, block in bench.tables.inserted)
+    assert rows == 7
+
+
+def test_a_flight_repeats_within_the_grace_of_a_revocation():
+    bench = Bench(BatchPolicy(max_rows=2))
+    bench.tables.failures.extend([OutcomeUnknownError("down")] * 2)
+    bench.source.append(ONE, views_at(2))
+    bench.source.assign(ONE)
+    bench.turn()
+    bench.on_wait = bench.executor.run_all
+    bench.source.revoke(ONE)
+    assert bench.marks() == {ONE: 2}
+    assert len(bench.tables.sent) == 3
+
+
+def test_a_flight_that_does_not_land_in_time_is_given_up_without_a_commit(caplog):
+    bench = Bench(BatchPolicy(max_rows=2), grace_s=5.0)
+    bench.source.append(ONE, views_at(2))
+    bench.source.assign(ONE)
+    bench.turn()
+    before_s = bench.now_s
+    bench.source.revoke(ONE)
+    assert bench.now_s - before_s == pytest.approx(5.0)
+    assert "gave up offsets 0 to 1" in caplog.text
+    bench.executor.run_all()  # cancelled: it never reaches the table
+    bench.turn()
+    assert bench.tables.sent == []
+    assert bench.marks() == {}
+
+
+def test_a_lost_partition_is_dropped_at_once_and_never_committed():
+    bench = Bench(BatchPolicy(max_rows=2))
+    bench.source.append(ONE, views_at(3))
+    bench.source.assign(ONE)
+    bench.turn()
+    bench.source.lose(ONE)
+    assert bench.waits == []
+    bench.settle()
+    assert bench.marks() == {}
+
+
+def test_a_fresh_partition_starts_at_the_earliest_record_and_a_known_one_at_its_mark():
+    bench = Bench()
+    bench.source.append(ONE, views_at(5))
+    bench.source.append(TWO, views_at(5))
+    bench.log.recorded[ONE] = Mark(ONE, 3)
+    bench.source.first_offsets[TWO] = 2
+    bench.source.assign(ONE, TWO)
+    bench.settle()
+    tokens = [token.split(":")[1:3] for _, token, _ in bench.tables.inserted]
+    assert tokens == [["0", "3-5"], ["1", "2-5"]]
+
+
+def test_records_that_kafka_deleted_before_they_were_read_are_reported(caplog):
+    bench = Bench()
+    bench.source.append(ONE, views_at(9))
+    bench.source.first_offsets[ONE] = 6
+    bench.log.recorded[ONE] = Mark(ONE, 2)
+    bench.source.assign(ONE)
+    bench.settle()
+    assert "has deleted 4 records, offsets 2 to 5" in caplog.text
+    assert bench.metric("etl_lost_offsets_total", topic=ONE.topic, partition="0") == 4
+    assert [token.split(":")[2] for _, token, _ in bench.tables.inserted] == ["6-9"]
+
+
+def test_an_assignment_insists_on_the_marks_and_gives_up_in_the_end():
+    bench = Bench(grace_s=10.0)
+    bench.log.failures.extend([OutcomeUnknownError("no coordinator")] * 2)
+    bench.source.assign(ONE)
+    assert bench.waits == [0, 0]
+    bench.log.failures.extend([OutcomeUnknownError("no coordinator")] * 50)
+    with pytest.raises(RefusedError, match="no coordinator"):
+        bench.source.assign(TWO)
+
+
+def test_a_source_that_goes_backward_stops_the_process():
+    bench = Bench()
+    bench.source.append(ONE, views_at(3))
+    bench.source.assign(ONE)
+    bench.turn()
+    bench.source.rewind(ONE, 1)
+    with pytest.raises(RefusedError, match="again from 1"):
+        bench.turn()
+
+
+def test_reading_stops_while_memory_is_full_and_goes_on_when_there_is_room():
+    bench = Bench(max_buffered_bytes=5000)
+    bench.source.append(ONE, views_at(10))
+    bench.source.append(TWO, views_at(1))
+    bench.source.assign(ONE, TWO)
+    bench.turn()
+    assert bench.source.paused == {ONE, TWO}
+    bench.settle()
+    assert bench.source.paused == set()
+    assert bench.marks() == {ONE: 10, TWO: 1}
+
+
+def test_a_slow_sink_holds_back_its_partition_only():
+    bench = Bench(BatchPolicy(max_rows=1))
+    bench.source.append(ONE, views_at(4))
+    bench.source.append(TWO, views_at(1))
+    bench.source.assign(ONE, TWO)
+    bench.turn()
+    assert bench.source.paused == {ONE}
+
+
+def test_a_stop_finishes_what_is_in_flight_and_leaves():
+    bench = Bench(BatchPolicy(max_rows=2))
+    bench.source.append(ONE, views_at(3))
+    turns = iter([False, False, True])
+
+    def stopped():
+        if not bench.source.ends():
+            bench.source.assign(ONE)
+        return next(turns)
+
+    bench.on_wait = bench.executor.run_all
+    bench.pipeline.run(stopped)
+    assert bench.marks() == {ONE: 2}
+    assert bench.source.ends() == {}
+
+
+def test_lag_is_what_is_not_committed_and_the_loop_is_alive():
+    bench = Bench()
+    bench.source.append(ONE, views_at(7))
+    bench.source.assign(ONE)
+    bench.turn()
+    assert bench.metric("etl_lag_records", topic=ONE.topic, partition="0") == 7
+    bench.settle()
+    bench.turn(1.0)
+    assert bench.metric("etl_lag_records", topic=ONE.topic, partition="0") == 0
+    assert bench.health.alive()[0]
+    bench.now_s += 31
+    assert not bench.health.alive()[0]
