@@ -197,6 +197,7 @@ def test_a_day_is_sent_in_order_and_answered_as_expected(api: Api) -> None:
     assert outcome.complete
     assert (outcome.mismatches, outcome.unknown_outcomes, outcome.unreachable) == (0, 0, 0)
     assert (outcome.requests, outcome.events) == (truth.requests, 20_000)
+    assert (outcome.accepted, outcome.rejected) == (truth.accepted, truth.rejected)
     assert outcome.poison == len(poisoned) == truth.dead_letters.total()
     assert api.taken == sent
     assert len(api.connections) == 3

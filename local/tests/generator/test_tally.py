@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ugc_local.generator.connection import Answer
 from ugc_local.generator.messages import Expected, Refusal, Request
-from ugc_local.generator.tally import MAX_EXAMPLES, Latencies, Tally, mismatch
+from ugc_local.generator.tally import MAX_EXAMPLES, Latencies, Tally, mismatch, read
 
 ACCEPTED = {"status": "accepted", "event_id": "e1"}
 INVALID = {"status": "invalid", "field": "score", "reason": "out_of_range", "detail": "at most 10"}
@@ -33,7 +33,7 @@ def answer(status: int, *results: dict[str, str]) -> Answer:
     ],
 )
 def test_the_answer_that_is_due_is_no_mismatch(expected: tuple[Expected, ...], due: Answer) -> None:
-    assert mismatch(request(*expected), due) is None
+    assert mismatch(request(*expected), due, read(due)) is None
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,16 @@ def test_the_answer_that_is_due_is_no_mismatch(expected: tuple[Expected, ...], d
     ],
 )
 def test_any_other_answer_is(wrong: Answer, says: str) -> None:
-    assert says in (mismatch(request("e1", REFUSAL), wrong) or "")
+    assert says in (mismatch(request("e1", REFUSAL), wrong, read(wrong)) or "")
+
+
+def test_what_was_answered_is_counted_whether_due_or_not() -> None:
+    tally, total = Tally(), Tally()
+    tally.answered(request("e1", REFUSAL), answer(207, ACCEPTED, INVALID), 0.1)
+    tally.answered(request("e1"), answer(400, INVALID), 0.1)
+    for _ in range(2):
+        total.merge(tally)
+    assert (total.accepted, total.rejected, total.mismatches) == (2, {REFUSAL: 4}, 2)
 
 
 def test_examples_are_few_whatever_happens() -> None:

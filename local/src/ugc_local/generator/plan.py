@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -64,43 +64,49 @@ class Plan:
         where `target_events` is reached.
         """
         render = Renderer(self.seed, self.day, self.catalogue)
+        left, viewer = self.target_events, 0
+        while left > 0:
+            # All that a cohort needs is gone before the next one is made.
+            viewers, events = yield from self._stream_cohort(render, truth, viewer, left)
+            viewer += viewers
+            left -= events
+
+    def _stream_cohort(
+        self, render: Renderer, truth: GroundTruth, first: int, limit: int
+    ) -> Generator[Request | Poison, None, tuple[int, int]]:
+        """The cohort that begins with viewer `first`; how many viewers and events it had."""
+        days: list[Day] = []
+        left = limit
+        while left > 0 and len(days) < self.cohort_viewers:
+            day = self.viewer_day(first + len(days))
+            events = _events(day)
+            days.append(day if events <= left else _cut_day(day, left))
+            left -= min(events, left)
         ids = Identities(self.seed)
-        for first, days in self._cohorts():
-            users = [ids.viewer(first + number) for number in range(len(days))]
-            order = sorted(
-                (sent.at_ms, number, place)
-                for number, day in enumerate(days)
-                for place, sent in enumerate(day)
-            )
-            try:
-                for _, number, place in order:
-                    viewer, sent = first + number, days[number][place]
-                    if isinstance(sent, Rogue):
-                        poison = render.poison(viewer, users[number], sent)
-                        truth.add_poison(poison.expected)
-                        yield poison
-                    else:
-                        request, facts = render.request(viewer, users[number], sent)
-                        truth.add_request(viewer, request.expected, facts, again=request.again)
-                        yield request
-            finally:
-                truth.close_cohort()
+        users = [ids.viewer(first + number) for number in range(len(days))]
+        order = sorted(
+            (sent.at_ms, number, place)
+            for number, day in enumerate(days)
+            for place, sent in enumerate(day)
+        )
+        try:
+            for _, number, place in order:
+                viewer, sent = first + number, days[number][place]
+                if isinstance(sent, Rogue):
+                    poison = render.poison(viewer, users[number], sent)
+                    truth.add_poison(poison.expected)
+                    yield poison
+                else:
+                    request, facts = render.request(viewer, users[number], sent)
+                    truth.add_request(viewer, request.expected, facts, again=request.again)
+                    yield request
+        finally:
+            truth.close_cohort()
+        return len(days), limit - left
 
     @cached_property
     def _popularity(self) -> list[float]:
         return accumulated_popularity(self.catalogue)
-
-    def _cohorts(self) -> Iterator[tuple[int, list[Day]]]:
-        left, viewer = self.target_events, 0
-        while left > 0:
-            first, days = viewer, []
-            while left > 0 and viewer - first < self.cohort_viewers:
-                day = self.viewer_day(viewer)
-                events = _events(day)
-                days.append(day if events <= left else _cut_day(day, left))
-                left -= events
-                viewer += 1
-            yield first, days
 
 
 def _events(day: Day) -> int:

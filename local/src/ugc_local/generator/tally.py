@@ -14,23 +14,33 @@ MAX_EXAMPLES = 10
 _EXAMPLE_BYTES = 400
 
 
-class _Result(msgspec.Struct):
+class Result(msgspec.Struct):
     status: str
     event_id: str | None = None
     field: str | None = None
     reason: str | None = None
 
 
-class _Body(msgspec.Struct):
-    results: list[_Result]
+class Body(msgspec.Struct):
+    """What the API says of a request that it has looked into."""
+
+    results: list[Result]
     accepted: int
     invalid: int
 
 
-_decoder = msgspec.json.Decoder(_Body)
+_decoder = msgspec.json.Decoder(Body)
 
 
-def mismatch(request: Request, answer: Answer, body: _Body | None) -> str | None:
+def read(answer: Answer) -> Body | None:
+    """The answer's body, or None where it has another shape."""
+    try:
+        return _decoder.decode(answer.body)
+    except msgspec.MsgspecError:
+        return None
+
+
+def mismatch(request: Request, answer: Answer, body: Body | None) -> str | None:
     """What is wrong with the answer to the request, in a sentence, or None."""
     due = request.expected
     refused = sum(isinstance(expected, Refusal) for expected in due)
@@ -52,13 +62,6 @@ def mismatch(request: Request, answer: Answer, body: _Body | None) -> str | None
         if not right:
             return f"event {number}: {result} instead of {expected}"
     return None
-
-
-def _body(answer: Answer) -> _Body | None:
-    try:
-        return _decoder.decode(answer.body)
-    except msgspec.MsgspecError:
-        return None
 
 
 def _excerpt(body: bytes) -> str:
@@ -107,7 +110,7 @@ class Tally:
         self.requests += 1
         self.events += len(request.expected)
         self.latencies.add(seconds)
-        body = _body(answer)
+        body = read(answer)
         for result in body.results if body else ():
             if result.status == "accepted":
                 self.accepted += 1
