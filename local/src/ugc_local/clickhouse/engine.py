@@ -4,10 +4,13 @@ One process has one engine, on one data path. Every query has a session of its o
 engine connection with its own settings (about a millisecond), so nothing is left to reset.
 """
 
+import contextlib
 import fcntl
 import re
+import shutil
 import threading
 import time
+import uuid
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -20,6 +23,7 @@ from chdb import _chdb
 
 from ugc_local.clickhouse.configuration import ServerConfiguration, engine_settings
 from ugc_local.clickhouse.errors import QueryError
+from ugc_local.clickhouse.statements import Statement
 
 _ERROR = re.compile(
     r"Code: (?P<code>\d+)\. DB::\w*Exception: (?P<message>.*)"
@@ -58,34 +62,55 @@ class Answer:
     rows: int
     read_rows: int
     read_bytes: int
+    written_rows: int = 0
 
 
 class Insert:
-    """An INSERT that takes its rows piece by piece; nothing is visible before `finish`."""
+    """An INSERT that takes its rows piece by piece; the engine gets them all at `finish`.
 
-    def __init__(self, connection: Any, sql: str, input_format: str) -> None:
-        """Begin it; raises `QueryError` if the engine refuses the statement."""
-        self._connection = connection
-        with _engine_errors():
-            self._handle: Any = connection.send_insert(sql, input_format)
+    The pieces wait in a file. The engine's own way to stream an INSERT (`send_insert`) reports
+    success when a constraint, a view or the disk refused the rows, so they would be lost and
+    acknowledged; from a file it reports those errors, at the same speed. Also a client that
+    stalls holds no table.
+    """
+
+    def __init__(self, session: "Session", statement: Statement, input_format: str) -> None:
+        """Use `Session.insert`."""
+        self._session = session
+        self._statement = statement
+        self._format = input_format
+        self._path = session.spool_directory / f"{uuid.uuid4()}.rows"
+        self._file = self._path.open("xb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with contextlib.suppress(OSError):  # `finish` has reported it
+            self._file.close()
+        self._path.unlink()
 
     def append(self, data: bytes) -> None:
-        """Hand over the next bytes of the input format."""
-        with _engine_errors():
-            self._connection.insert_append(self._handle, data)
+        """Take the next bytes of the input format; `QueryError` 24 if there is no room."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise _no_room(error) from error
 
     def finish(self) -> int:
-        """Commit, and return the number of rows written, those of views included."""
-        handle, self._handle = self._handle, None
-        with _engine_errors():
-            return int(self._connection.insert_done(handle).rows_written())
-
-    def cancel(self) -> None:
-        """Drop what was appended; harmless after `finish`."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            with _engine_errors():
-                self._connection.insert_cancel(handle)
+        """Insert, and return the number of rows written, those of views included."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise _no_room(error) from error
+        path = quote_string(str(self._path))
+        answer = self._session.run(self._statement.from_file(path, self._format), "Null")
+        return answer.written_rows
 
 
 class Session:
@@ -160,9 +185,14 @@ class Session:
                 with _engine_errors():
                     self._connection.streaming_cancel_query(handle)
 
-    def insert(self, sql: str, input_format: str) -> Insert:
-        """Begin an INSERT (statement without FORMAT and data)."""
-        return Insert(self._connection, sql, input_format)
+    def insert(self, statement: Statement, input_format: str) -> Insert:
+        """Begin an INSERT whose rows come piece by piece; a context manager."""
+        return Insert(self, statement, input_format)
+
+    @property
+    def spool_directory(self) -> Path:
+        """Where the rows of INSERTs wait."""
+        return self._engine.spool_directory
 
     def kill(self) -> None:
         """Stop what the session runs now; called from any thread."""
@@ -186,7 +216,11 @@ class Engine:
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._running: set[str] = set()
-        engine_config = path / "embedded-engine.xml"
+        own = path / "embedded"
+        self.spool_directory = own / "inserts"
+        shutil.rmtree(self.spool_directory, ignore_errors=True)  # of a server that was killed
+        self.spool_directory.mkdir(parents=True)
+        engine_config = own / "engine.xml"
         ET.ElementTree(engine_settings(config_file)).write(engine_config)
         try:
             self._control = _connect(f"{self._path}?config-file={engine_config}")
@@ -265,6 +299,10 @@ class Engine:
             )
 
 
+def _no_room(error: OSError) -> QueryError:
+    return QueryError(24, f"Cannot keep the rows of an INSERT: {error.strerror}")
+
+
 def _connect(address: str) -> Any:
     connect = _chdb.connect  # type: ignore[attr-defined] # its stub leaves it out
     with _engine_errors():
@@ -290,6 +328,7 @@ def _answer(result: Any) -> Answer:
         rows=result.rows_read(),
         read_rows=result.storage_rows_read(),
         read_bytes=result.storage_bytes_read(),
+        written_rows=result.rows_written(),
     )
 
 

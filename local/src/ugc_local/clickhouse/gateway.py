@@ -14,6 +14,10 @@ from ugc_local.clickhouse.statements import Action, Statement, parse
 Columns = tuple[tuple[str, str], ...]
 
 
+# How `result_header` needs DESCRIBE to answer; they mean nothing to the SELECT itself.
+_HEADER_SETTINGS = {"print_pretty_type_names": "0", "describe_compact_output": "1"}
+
+
 @dataclass(frozen=True)
 class Request:
     """A statement as a client sent it, with all that bears on how it runs."""
@@ -56,6 +60,8 @@ class Gateway:
             request.query_id or str(uuid.uuid4()), settings.pop("log_comment", "")
         )
         try:
+            if statement.action is Action.SELECT:
+                session.set(_HEADER_SETTINGS)  # here, as readonly forbids it later
             self._prepare(session, request, settings)
             self._admit(session, request, statement)
         except BaseException:
@@ -93,12 +99,7 @@ class Gateway:
 
 def result_header(session: Session, statement: Statement, params: Mapping[str, str]) -> bytes:
     """Return the Native block of no rows that says which columns a SELECT gives."""
-    answer = session.run(
-        f"DESCRIBE (\n{statement.text}\n) SETTINGS print_pretty_type_names = 0,"
-        " describe_compact_output = 1",
-        "RowBinary",
-        params,
-    )
+    answer = session.run(f"DESCRIBE (\n{statement.text}\n)", "RowBinary", params)
     return encode_header(tuple((row[0], row[1]) for row in _rows(answer, 2)))
 
 

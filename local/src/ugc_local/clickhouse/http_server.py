@@ -110,14 +110,10 @@ class HttpConnection(BaseHTTPRequestHandler):
             body.close()
 
     def _insert(self, session: Session, statement: Statement, data: Iterator[bytes]) -> None:
-        insert = session.insert(statement.text, statement.format)
-        try:
+        with session.insert(statement, statement.format) as insert:
             for piece in data:
-                if piece:
-                    insert.append(piece)
+                insert.append(piece)
             written = insert.finish()
-        finally:
-            insert.cancel()
         self._reply(HTTPStatus.OK, b"", {"X-ClickHouse-Summary": _summary(written=written)})
 
     def _select(self, session: Session, statement: Statement, asked: HttpQuery) -> None:

@@ -201,6 +201,7 @@ class ClientStream:
         reader = self._reader
         if reader.position == reader.current_buffer_size:
             reader.read_into_buffer()
+            reader.position = 0
         piece = bytes(memoryview(reader.buffer)[reader.position : reader.current_buffer_size])
         reader.position = reader.current_buffer_size
         return piece

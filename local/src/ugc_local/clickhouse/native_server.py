@@ -166,12 +166,9 @@ class NativeConnection:
             self._stream.send_block(block[1])
 
     def _insert_inline(self, session: Session, statement: Statement, data: str) -> None:
-        insert = session.insert(statement.text, statement.format)
-        try:
+        with session.insert(statement, statement.format) as insert:
             insert.append(data.encode())
             written = insert.finish()
-        finally:
-            insert.cancel()
         self._stream.send_progress(written_rows=written)
         self._stream.send_end()
 
@@ -180,11 +177,10 @@ class NativeConnection:
         columns = insert_columns(session, statement)
         for _, type_name in columns:
             layout_of(type_name)  # a type that cannot be passed on is refused before any data
-        insert = session.insert(statement.text, "Native")
         failure: QueryError | None = None
-        try:
+        rows = size_bytes = 0
+        with session.insert(statement, "Native") as insert:
             self._stream.send_block(encode_header(columns))
-            rows = size_bytes = 0
             while True:
                 packet = self._stream.next_packet()
                 if packet is ClientPacket.CANCEL:
@@ -205,9 +201,8 @@ class NativeConnection:
                 size_bytes += len(block.data)
             if failure is not None:
                 raise failure
-            insert.finish()
-        finally:
-            insert.cancel()
+            if rows:
+                insert.finish()
         self._stream.send_progress(written_rows=rows, written_bytes=size_bytes)
         self._stream.send_end()
 

@@ -13,7 +13,7 @@ from ugc_local.clickhouse.http_server import HttpServer
 from ugc_local.clickhouse.listener import Listener
 from ugc_local.clickhouse.native_server import NativeServer
 
-_FINISH_S = 5.0
+_FINISH_S = 3.0
 """How long running queries may go on after the end was asked for."""
 
 

@@ -94,7 +94,8 @@ class Statement:
     """One statement, taken apart.
 
     `text` is what the engine gets: without FORMAT clause, inline data and closing semicolon.
-    `data_start` is where the inline data of an INSERT begins in the original text.
+    `data_start` is where the inline data of an INSERT begins in the original text, and
+    `source_at` where in `text` the source of its rows may be named.
     """
 
     action: Action
@@ -104,7 +105,13 @@ class Statement:
     target: str = ""
     columns: tuple[str, ...] | None = None
     data_start: int = 0
+    source_at: int = 0
     called: frozenset[str] = frozenset()
+
+    def from_file(self, quoted_path: str, input_format: str) -> str:
+        """Return the INSERT with its rows from a file."""
+        before, after = self.text[: self.source_at], self.text[self.source_at :]
+        return f"{before}\nFROM INFILE {quoted_path} {after}\nFORMAT {input_format}"
 
 
 def parse(sql: str) -> Statement:
@@ -182,11 +189,14 @@ def _parse_insert(sql: str, stream: Iterator[Token]) -> Statement | None:
         columns, token = _column_list(stream)
         if columns is None:
             return None
+    source_at = None
     head_end = len(sql.rstrip().rstrip(";"))
     output, data_start = "Values", len(sql)
     while token is not None:
         if token.depth == 0 and token.upper in ("SELECT", "WITH", "WATCH", "("):
             return None
+        if token.depth == 0 and token.upper == "SETTINGS" and source_at is None:
+            source_at = token.start
         if token.depth == 0 and token.upper == "FROM":
             raise QueryError(48, "FROM INFILE is for a client program, not for the server")
         if token.depth == 0 and token.upper == "VALUES":
@@ -200,14 +210,16 @@ def _parse_insert(sql: str, stream: Iterator[Token]) -> Statement | None:
             data_start = _after_format(sql, name.end)
             break
         token = next(stream, None)
+    text = sql[:head_end].rstrip()
     return Statement(
         Action.INSERT_DATA,
         "INSERT",
-        sql[:head_end].rstrip(),
+        text,
         format=output,
         target=sql[target_start:target_end],
         columns=None if columns is None else tuple(columns),
         data_start=data_start,
+        source_at=len(text) if source_at is None else source_at,
     )
 
 
