@@ -66,7 +66,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
     if left:
         _log.warning("stopped with %d records that Kafka has not acknowledged", left)
     else:
-        _log.info("stopped; Kafka has acknowledged everything")
+        _log.info("stopped; nothing is left to send")
 
 
 _STOP_USED_S = _settings.kafka_delivery_timeout_ms / 1000

@@ -1,0 +1,151 @@
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from contract_event_sink import DEADLINE_S, TIMESTAMP_MS, EventSinkContract
+from ugc_api.adapters.kafka import KafkaSink
+from ugc_api.ports import Record, SinkUnavailable
+from ugc_local.kafka.client import Topic
+from ugc_local.ports import free_ports
+from ugc_local.testing import KafkaService
+
+INCOMPRESSIBLE = random.Random(1).randbytes(4000)
+
+
+def make_sink(bootstrap_servers: str, topic: str, **changes: Any) -> KafkaSink:
+    given: dict[str, Any] = {
+        "topics": [topic],
+        "delivery_timeout_ms": 20_000,
+        "linger_ms": 1,
+        "queue_max_records": 10_000,
+        "queue_max_kbytes": 8192,
+        "max_stalled": 32,
+    }
+    return KafkaSink({"bootstrap.servers": bootstrap_servers}, **(given | changes))
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """An address of this machine where nobody listens."""
+    return f"127.0.0.1:{free_ports(1)[0]}"
+
+
+@pytest.fixture
+def topic(kafka: KafkaService) -> str:
+    name = f"sink-{uuid4()}"
+    kafka.client.create_topics([Topic(name, 3, {"max.message.bytes": "2000"})])
+    return name
+
+
+@pytest.fixture
+def sink(kafka: KafkaService, topic: str) -> Iterator[KafkaSink]:
+    sink = make_sink(kafka.bootstrap_servers, topic)
+    yield sink
+    sink.close(5)
+
+
+@pytest.fixture
+def lost_sink(nowhere: str) -> Iterator[KafkaSink]:
+    sink = make_sink(nowhere, "t", delivery_timeout_ms=2000)
+    yield sink
+    sink.close(0.1)
+
+
+@pytest.fixture
+def stored(kafka: KafkaService, topic: str) -> Callable[[], list[Record]]:
+    def read() -> list[Record]:
+        return [
+            Record(
+                r.topic,
+                r.key or b"",
+                r.value or b"",
+                r.timestamp_ms,
+                tuple((name, content or b"") for name, content in r.headers),
+            )
+            for r in sorted(
+                kafka.client.read_all(topic), key=lambda r: (r.topic, r.partition, r.offset)
+            )
+        ]
+
+    return read
+
+
+@pytest.mark.integration
+class TestKafkaSink(EventSinkContract):
+    pass
+
+
+@pytest.mark.integration
+def test_a_record_that_the_broker_refuses_is_told_with_what_was_stored(
+    kafka: KafkaService, topic: str
+) -> None:
+    sink = make_sink(kafka.bootstrap_servers, topic)
+    fits = Record(topic, b"a", b"v", TIMESTAMP_MS)
+    sink.publish([fits], DEADLINE_S)
+    with pytest.raises(SinkUnavailable) as caught:
+        sink.publish([Record(topic, b"a", INCOMPRESSIBLE, TIMESTAMP_MS)], DEADLINE_S)
+    assert caught.value.cause == "msg_size_too_large"
+    assert caught.value.acknowledged == 0
+    sink.publish([fits], DEADLINE_S)
+    assert sink.close(5) == 0
+
+
+@pytest.mark.integration
+def test_a_missing_topic_is_the_reason_not_to_be_ready(kafka: KafkaService) -> None:
+    name = f"missing-{uuid4()}"
+    sink = make_sink(kafka.bootstrap_servers, name)
+    assert sink.not_ready() == f"topics do not exist: {name}"
+    assert name not in kafka.client.topics()
+    sink.close(1)
+
+
+def test_a_full_queue_refuses_at_once(nowhere: str) -> None:
+    sink = make_sink(nowhere, "t", queue_max_records=2, delivery_timeout_ms=2000)
+    begun = time.monotonic()
+    with pytest.raises(SinkUnavailable) as caught:
+        sink.publish([Record("t", b"k", b"v", TIMESTAMP_MS)] * 3, DEADLINE_S)
+    assert caught.value.cause == "queue_full"
+    assert time.monotonic() - begun < DEADLINE_S / 4
+    sink.close(0.1)
+
+
+def test_the_drivers_own_time_out_ends_the_wait(nowhere: str) -> None:
+    sink = make_sink(nowhere, "t", delivery_timeout_ms=300)
+    with pytest.raises(SinkUnavailable) as caught:
+        sink.publish([Record("t", b"k", b"v", TIMESTAMP_MS)], DEADLINE_S)
+    assert caught.value.cause == "msg_timed_out"
+    sink.close(0.1)
+
+
+def test_close_counts_what_nobody_acknowledged(nowhere: str) -> None:
+    sink = make_sink(nowhere, "t", delivery_timeout_ms=60_000)
+    with pytest.raises(SinkUnavailable, match="timed_out"):
+        sink.publish([Record("t", b"k", b"v", TIMESTAMP_MS)] * 2, 0.05)
+    assert sink.close(0.1) == 2
+
+
+def test_when_nothing_is_acknowledged_only_a_few_wait(nowhere: str) -> None:
+    sink = make_sink(nowhere, "t", max_stalled=2, delivery_timeout_ms=60_000)
+    deadline_s = 4.0
+    causes: dict[str, list[float]] = {"stalled": [], "timed_out": []}
+
+    def publish() -> None:
+        begun = time.monotonic()
+        try:
+            sink.publish([Record("t", b"k", b"v", TIMESTAMP_MS)], deadline_s)
+        except SinkUnavailable as error:
+            causes[error.cause].append(time.monotonic() - begun)
+
+    threads = [threading.Thread(target=publish) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(causes["stalled"]) == 4
+    assert len(causes["timed_out"]) == 2
+    assert max(causes["stalled"]) < min(causes["timed_out"])
+    sink.close(0.1)

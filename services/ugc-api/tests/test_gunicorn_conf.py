@@ -1,0 +1,252 @@
+"""The server as it is deployed: a gunicorn process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+from api_samples import SECRET, headers, rating, tick
+from ugc_events import FAMILIES
+from ugc_local.kafka.client import Topic
+from ugc_local.ports import free_ports
+from ugc_local.testing import KafkaService
+
+COMMAND = [
+    *(sys.executable, "-m", "gunicorn"),
+    *("-c", "python:ugc_api.gunicorn_conf", "ugc_api.wsgi:app"),
+]
+
+
+class Server:
+    def __init__(self, port: int, process: subprocess.Popen[str]) -> None:
+        self.port = port
+        self.process = process
+
+    def request(
+        self, method: str, path: str, body: Any = None, timeout_s: float = 30, **more: str
+    ) -> tuple[int, dict[str, str], str]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        try:
+            data = None if body is None else json.dumps(body)
+            connection.request(method, path, data, headers(**more))
+            response = connection.getresponse()
+            return response.status, dict(response.getheaders()), response.read().decode()
+        finally:
+            connection.close()
+
+    def post(self, events: Any, **more: str) -> tuple[int, dict[str, str], str]:
+        return self.request("POST", "/v1/events", events, **more)
+
+    def status(self, path: str, timeout_s: float = 30) -> int | None:
+        try:
+            return self.request("GET", path, timeout_s=timeout_s)[0]
+        except ConnectionError:
+            return None
+
+    def in_flight(self) -> int:
+        """Requests in flight, less the one that asks."""
+        for line in self.request("GET", "/metrics")[2].splitlines():
+            if line.startswith("ugc_api_requests_in_flight "):
+                return int(float(line.split()[1])) - 1
+        raise AssertionError("the metric is missing")
+
+
+def poll(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.05)
+
+
+def environment(**changes: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return kept | {"JWT_SECRET": SECRET} | changes
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(bootstrap_servers: str, **changes: str) -> Server:
+        port = free_ports(1)[0]
+        process = subprocess.Popen(
+            COMMAND,
+            env=environment(
+                API_BIND=f"127.0.0.1:{port}", KAFKA_BOOTSTRAP_SERVERS=bootstrap_servers, **changes
+            ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        server = Server(port, process)
+        servers.append(server)
+        poll(lambda: process.poll() is not None or server.status("/healthz") == 200)
+        assert process.poll() is None, process.communicate()[0]
+        return server
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.terminate()
+        try:
+            server.process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+            server.process.communicate()
+            raise
+
+
+@pytest.fixture
+def prefix(kafka: KafkaService) -> str:
+    prefix = f"api-{uuid4()}."
+    kafka.client.create_topics([Topic(family.topic_of(prefix), 2) for family in FAMILIES])
+    return prefix
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, ["KAFKA_BOOTSTRAP_SERVERS"]),
+        ({"API_THREADS": "many", "JWT_SECRET": ""}, ["API_THREADS", "JWT_SECRET"]),
+    ],
+)
+def test_a_wrong_environment_is_told_line_by_line(
+    changes: dict[str, str], named: list[str]
+) -> None:
+    done = subprocess.run(
+        COMMAND, env=environment(**changes), capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 2
+    assert [name for name in named if name not in done.stderr] == []
+    assert "Traceback" not in done.stderr
+    assert SECRET not in done.stderr
+
+
+@pytest.mark.integration
+def test_events_reach_the_log_as_the_contract_says(
+    kafka: KafkaService, prefix: str, start: Callable[..., Server]
+) -> None:
+    server = start(kafka.bootstrap_servers, KAFKA_TOPIC_PREFIX=prefix)
+    poll(lambda: server.status("/readyz") == 200)
+    now_ms = time.time_ns() // 1_000_000
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    view, score = tick(occurred_at=now_ms), rating(occurred_at=now_ms)
+    status, _, body = server.post([view, {"type": "x"}, score], traceparent=trace)
+    assert status == 207
+    assert [r["status"] for r in json.loads(body)["results"]] == ["accepted", "invalid", "accepted"]
+    for event, topic in ((view, "ugc.views.v1"), (score, "ugc.reactions.v1")):
+        (record,) = kafka.client.read_all(prefix + topic)
+        stored = json.loads(record.value or b"")
+        assert event.items() <= stored.items()
+        assert record.timestamp_ms == stored["received_at"]
+        assert abs(record.timestamp_ms - now_ms) < 60_000
+        assert record.key == f"{stored['user_id']}:{event['content_id']}".encode()
+        assert record.headers == (("traceparent", trace.encode()),)
+    assert list(kafka.client.read_all(prefix + "ugc.interactions.v1")) == []
+    assert 'outcome="accepted"} 1.0' in server.request("GET", "/metrics")[2]
+
+
+@pytest.mark.integration
+def test_what_was_accepted_is_in_the_log_when_it_is_stopped_under_load(
+    kafka: KafkaService, prefix: str, start: Callable[..., Server]
+) -> None:
+    server = start(kafka.bootstrap_servers, KAFKA_TOPIC_PREFIX=prefix, KAFKA_LINGER_MS="200")
+    poll(lambda: server.status("/readyz") == 200)
+    accepted: list[str] = []
+    refused: list[int] = []
+    unanswered: list[float] = []
+
+    def send() -> None:
+        while True:
+            event = tick(occurred_at=time.time_ns() // 1_000_000)
+            begun_s = time.monotonic()
+            try:
+                status, _, _ = server.post(event)
+            except ConnectionError:
+                unanswered.append(begun_s)
+                return
+            if status == 202:
+                accepted.append(event["event_id"])
+            else:
+                refused.append(status)
+
+    threads = [threading.Thread(target=send) for _ in range(6)]
+    seen_from_s = 0.0
+
+    def all_in_flight() -> bool:
+        nonlocal seen_from_s
+        seen_from_s = time.monotonic()
+        return len(accepted) >= 6 and server.in_flight() == 6
+
+    for thread in threads:
+        thread.start()
+    try:
+        poll(all_in_flight)
+    finally:
+        server.process.terminate()
+        for thread in threads:
+            thread.join()
+    assert server.process.wait(20) == 0
+    assert refused == []
+    # What the server had in its hands is answered; only a connection that came when it was
+    # closing its socket is not.
+    assert min(unanswered) > seen_from_s
+    stored = [
+        json.loads(r.value or b"")["event_id"]
+        for r in kafka.client.read_all(prefix + "ugc.views.v1")
+    ]
+    assert set(accepted) <= set(stored)
+    assert len(set(stored)) == len(stored)
+    lines = [json.loads(line) for line in server.process.communicate()[0].splitlines()]
+    assert lines[-1]["level"] == "info"
+    assert "nothing is left to send" in [line["message"].split("; ")[-1] for line in lines]
+
+
+def test_without_kafka_it_lives_refuses_and_stops(start: Callable[..., Server]) -> None:
+    server = start(
+        f"127.0.0.1:{free_ports(1)[0]}",
+        API_THREADS="8",
+        KAFKA_DELIVERY_TIMEOUT_MS="4000",
+        API_STOP_GRACE_S="8",
+    )
+    answers: list[tuple[int, bool]] = []
+
+    def send() -> None:
+        status, answer_headers, _ = server.post(tick(occurred_at=time.time_ns() // 1_000_000))
+        answers.append((status, "Retry-After" in answer_headers))
+
+    threads = [threading.Thread(target=send) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    # More requests than threads, none can be acknowledged: some are refused before their
+    # deadline, so that the probe does not wait for it.
+    begun = time.monotonic()
+    assert server.status("/healthz") == 200
+    assert time.monotonic() - begun < 3.5
+    assert server.status("/readyz") == 503
+    for thread in threads:
+        thread.join()
+    assert answers == [(503, True)] * 24
+    assert len(psutil.Process(server.process.pid).children()) == 1
+    # Stopped while requests wait: they get their answer first.
+    answers.clear()
+    threads = [threading.Thread(target=send) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        poll(lambda: server.in_flight() == 3)
+    finally:
+        server.process.terminate()
+        for thread in threads:
+            thread.join()
+    assert server.process.wait(20) == 0
+    assert answers == [(503, True)] * 3
+    assert "stopped; " in server.process.communicate()[0]

@@ -1,0 +1,43 @@
+import pytest
+from api_samples import SECRET
+from ugc_api.settings import Settings
+from ugc_settings import SettingsError, describe, load
+
+GIVEN = {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092", "JWT_SECRET": SECRET}
+
+
+def test_two_variables_are_enough() -> None:
+    settings = load(Settings, GIVEN)
+    assert settings.api_bind == "0.0.0.0:8080"
+    assert settings.api_max_batch == 1000
+    assert settings.kafka.kafka_bootstrap_servers == "kafka:9092"
+
+
+def test_the_environment_is_read() -> None:
+    settings = load(Settings, GIVEN | {"API_THREADS": "8", "KAFKA_DELIVERY_TIMEOUT_MS": "500"})
+    assert (settings.api_threads, settings.kafka_delivery_timeout_ms) == (8, 500)
+
+
+def test_the_secret_is_not_shown() -> None:
+    assert SECRET not in repr(load(Settings, GIVEN))
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [v.name for v in describe(Settings) if not v.description] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"JWT_SECRET": ""}, ["JWT_SECRET"]),
+        ({"JWT_SECRET": "short"}, ["JWT_SECRET"]),
+        ({"API_BIND": "8080"}, ["API_BIND"]),
+        ({"API_THREADS": "many", "LOG_LEVEL": "loud"}, ["API_THREADS", "LOG_LEVEL"]),
+        ({"API_STOP_GRACE_S": "10"}, ["API_STOP_GRACE_S", "KAFKA_DELIVERY_TIMEOUT_MS"]),
+    ],
+)
+def test_what_is_wrong_is_named(changes: dict[str, str], names: list[str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(Settings, GIVEN | changes)
+    assert [name for name in names if name not in str(caught.value)] == []
+    assert "short'" not in str(caught.value)
