@@ -268,6 +268,19 @@ def test_rankings_break_ties_as_defined() -> None:
     assert [t.film for t in truth.abandoned_most()] == [films[1], films[2]]
 
 
+def test_watch_time_ranks_before_viewers_and_abandonment_too() -> None:
+    films = [a_film(600_000 + n) for n in range(3)]
+    finished = [(0, tick(at, at, 0)) for at in range(0, 600_000, 60_000)]
+    many = [(viewer, tick(0, 0, 0)) for viewer in range(1, 13)]  # 22 minutes, 13 viewers
+    few = [
+        (viewer, tick(at, at, 1)) for viewer in range(10) for at in range(0, 300_000, 60_000)
+    ]  # 50 minutes, 10 viewers
+    equal = [(viewer, tick(0, 0, 2)) for viewer in range(22)]  # 22 minutes, 22 viewers
+    truth = told(films, *finished, *many, *few, *equal)
+    assert [t.film for t in truth.most_watched()] == [films[1], films[2], films[0]]
+    assert [t.film for t in truth.abandoned_most()] == [films[2], films[1], films[0]]
+
+
 def test_hours_are_those_of_utc() -> None:
     truth = told([a_film()], (1, tick(0, 0)), (1, tick(3_599_999, 0)), (2, tick(3_600_000, 0)))
     assert truth.audience_by_hour[:3] == [1, 1, 0]
