@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from uuid import UUID
 
 import pytest
 from ugc_events import Invalid, decode_submission, split_batch
+from ugc_local.deadline import Deadline
 from ugc_local.generator import (
     GroundTruth,
     Outcome,
@@ -55,8 +55,13 @@ class Api(ThreadingHTTPServer):
         self.attempts = count()
         self.connections: set[tuple[str, int]] = set()
         self.taken: dict[str, list[bytes]] = defaultdict(list)
+        self.closed: list[object] = []
         self.hanging = threading.Event()
         self.closing = threading.Event()
+
+    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        super().shutdown_request(request)
+        self.closed.append(request)
 
     @property
     def url(self) -> str:
@@ -239,10 +244,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_made_again(api: Api) -
     def slowly() -> Iterator[Request]:
         for number in range(3):
             yield a_request(1, number)
-            deadline = time.monotonic() + 5
-            while len(api.taken[str(UUID(int=1))]) <= number and time.monotonic() < deadline:
-                time.sleep(0.005)
-            time.sleep(0.05)  # the server's end of the connection is on its way
+            assert Deadline.after(10).poll(lambda: len(api.closed) > number)  # noqa: B023
 
     outcome = replay(slowly(), api.url, token_of, send_poison=no_poison)
     assert (outcome.requests, outcome.unknown_outcomes) == (3, 0)
