@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 
 import pytest
 from clickhouse_driver import Client
-
 from ugc_local.clickhouse.configuration import ServerPorts, User, write_configuration
 
 USERS = (

@@ -188,7 +188,10 @@ def test_errors_over_get(server, sql, code, status):
 
 def test_an_error_in_mid_result_cannot_pass_for_its_end(server):
     connection = http.client.HTTPConnection("127.0.0.1", server.ports.http)
-    sql = b"SELECT number, throwIf(number = 300000) FROM numbers(400000)"
+    sql = (
+        b"SELECT number, throwIf(number = 300000) FROM numbers(400000)"
+        b" SETTINGS max_threads = 1, max_block_size = 1000"
+    )
     connection.request("POST", "/", sql, {"Connection": "keep-alive"})
     response = connection.getresponse()
     assert response.status == 200

@@ -1,7 +1,6 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from ugc_local.clickhouse.errors import QueryError
 from ugc_local.clickhouse.native_block import (
     MAX_BLOCK_BYTES,

@@ -6,6 +6,7 @@ import threading
 import uuid
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv6Address
+from zoneinfo import ZoneInfo
 
 import pytest
 from clickhouse_driver import Client
@@ -17,6 +18,9 @@ from clickhouse_driver.writer import write_binary_str
 pytestmark = pytest.mark.integration
 
 UTC = dt.UTC
+BERLIN = ZoneInfo("Europe/Berlin")
+# So the failing block is far behind the first one.
+ONE_BY_ONE = "SETTINGS max_threads = 1, max_block_size = 1000"
 ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64(number))"
 
 VALUES = [
@@ -29,7 +33,7 @@ VALUES = [
     ("Bool", [True, False]),
     ("UUID", [uuid.UUID(int=0), uuid.UUID(int=2**128 - 7)]),
     ("Date", [dt.date(1970, 1, 2), dt.date(2100, 1, 1)]),
-    ("DateTime", [dt.datetime(2026, 1, 1), dt.datetime(2030, 1, 1, 1, 2, 3)]),
+    ("DateTime('Europe/Berlin')", [dt.datetime(2026, 7, 1, 2, tzinfo=UTC).astimezone(BERLIN)]),
     ("DateTime64(3, 'UTC')", [dt.datetime(2026, 1, 1, 1, 1, 1, 5000, tzinfo=UTC)]),
     ("Decimal(18, 3)", [Decimal("1.125"), Decimal("-99.500")]),
     ("Enum8('a' = 1, 'b' = 2)", ["a", "b"]),
@@ -83,6 +87,17 @@ def test_headers_of_empty_results(client):
     assert client.execute(sql, with_column_types=True)[1] == [
         ("s", "AggregateFunction(groupBitmap, UInt32)")
     ]
+
+
+def test_time_zones_of_results(client):
+    berlin = "toDateTime(0, 'Europe/Berlin')"
+    low = "CAST('a', 'LowCardinality(String)')"
+    sql = f"SELECT {low} AS x, {berlin} AS y, 'z' AS z, {berlin} AS w, 1 AS v FROM numbers(3)"
+    rows, columns = client.execute(sql, with_column_types=True)
+    at = dt.datetime(1970, 1, 1, tzinfo=UTC)
+    assert rows == [("a", at, "z", at, 1)] * 3
+    assert rows[0][1].utcoffset() == dt.timedelta(hours=1)
+    assert columns[1] == ("y", "DateTime('Europe/Berlin')")
 
 
 def test_statements_without_streams(client):
@@ -184,7 +199,7 @@ def test_exceptions_leave_the_connection_usable(server):
             ("SELEC 1 1", 62),
             ("SELECT 1; SELECT 2", 62),
             ("SELECT 1 INTO OUTFILE 'x'", 48),
-            ("SELECT throwIf(number = 300000) FROM numbers(400000)", 395),
+            ("SELECT throwIf(number = 300000) FROM numbers(400000) " + ONE_BY_ONE, 395),
             ("INSERT INTO nosuch VALUES", 60),
             ("CREATE TEMPORARY TABLE t (a Int8)", 48),
         ):
@@ -213,7 +228,8 @@ def test_a_failing_insert_is_reported_after_its_data(server):
         assert refusal.value.code == 469
         assert client.execute("SELECT count() FROM picky") == [(0,)]
         client.execute(
-            "CREATE MATERIALIZED VIEW strict ENGINE = Memory AS SELECT throwIf(a = 7) AS b FROM picky"
+            "CREATE MATERIALIZED VIEW strict ENGINE = Memory"
+            " AS SELECT throwIf(a = 7) AS b FROM picky"
         )
         with pytest.raises(ServerException) as refusal:
             client.execute("INSERT INTO picky VALUES", [(7,)])
@@ -304,9 +320,9 @@ class TestUsers:
         [("etl", ""), ("etl", "wrong"), ("nobody", ""), ("default", "x"), ("", "")],
     )
     def test_a_wrong_password_or_user_is_refused(self, server, user, password):
-        with server.client(user=user, password=password) as client:
-            with pytest.raises(ServerException, match="Authentication failed") as refusal:
-                client.execute("SELECT 1")
+        refused = pytest.raises(ServerException, match="Authentication failed")
+        with server.client(user=user, password=password) as client, refused as refusal:
+            client.execute("SELECT 1")
         assert refusal.value.code == 516
 
     def test_the_right_password(self, server):

@@ -19,7 +19,7 @@ PROFILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         # Everything, for the services and for whoever runs the machine.
         "default": {
-            "max_memory_usage": "1000000000",
+            "max_memory_usage": "700000000",
             "idle_connection_timeout": "300",
             # The client's promise to send its next block, before its INSERT lets the table go.
             "receive_timeout": "60",
@@ -28,7 +28,7 @@ PROFILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         # Reads only, but may choose settings of a query: what HTTP clients and Grafana need.
         "analyst": {
             "readonly": "2",
-            "max_memory_usage": "600000000",
+            "max_memory_usage": "500000000",
             "max_execution_time": "60",
             "max_result_rows": "1000000",
             "idle_connection_timeout": "300",
@@ -36,7 +36,7 @@ PROFILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         # Reads only, and no setting can be changed.
         "readonly": {
             "readonly": "1",
-            "max_memory_usage": "600000000",
+            "max_memory_usage": "500000000",
             "max_execution_time": "60",
             "idle_connection_timeout": "300",
         },
@@ -48,7 +48,7 @@ PROFILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 _SERVER: Mapping[str, str] = MappingProxyType(
     {
         "display_name": "ugc-local",
-        "max_server_memory_usage": "1500000000",
+        "max_server_memory_usage": "1000000000",
         "max_server_memory_usage_to_ram_ratio": "0.5",
         "max_concurrent_queries": "64",
         "max_connections": "256",

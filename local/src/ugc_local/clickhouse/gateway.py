@@ -8,13 +8,10 @@ from ugc_local.clickhouse import access
 from ugc_local.clickhouse.configuration import Account
 from ugc_local.clickhouse.engine import Answer, Engine, Session
 from ugc_local.clickhouse.errors import QueryError
-from ugc_local.clickhouse.native_block import encode_header
+from ugc_local.clickhouse.native_block import Columns
 from ugc_local.clickhouse.statements import Action, Statement, parse
 
-Columns = tuple[tuple[str, str], ...]
-
-
-# How `result_header` needs DESCRIBE to answer; they mean nothing to the SELECT itself.
+# How `result_columns` needs DESCRIBE to answer; they mean nothing to the SELECT itself.
 _HEADER_SETTINGS = {"print_pretty_type_names": "0", "describe_compact_output": "1"}
 
 
@@ -97,10 +94,10 @@ class Gateway:
         )
 
 
-def result_header(session: Session, statement: Statement, params: Mapping[str, str]) -> bytes:
-    """Return the Native block of no rows that says which columns a SELECT gives."""
-    answer = session.run(f"DESCRIBE (\n{statement.text}\n)", "RowBinary", params)
-    return encode_header(tuple((row[0], row[1]) for row in _rows(answer, 2)))
+def result_columns(session: Session, statement: Statement) -> Columns:
+    """Return the columns that a SELECT gives."""
+    answer = session.run(f"DESCRIBE (\n{statement.text}\n)", "RowBinary")
+    return tuple((row[0], row[1]) for row in _rows(answer, 2))
 
 
 def insert_columns(session: Session, statement: Statement) -> Columns:

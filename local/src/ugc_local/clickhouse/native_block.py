@@ -15,6 +15,10 @@ MAX_BLOCK_BYTES = 1 << 29
 """A larger block is refused: the server holds it whole."""
 
 
+Columns = tuple[tuple[str, str], ...]
+"""Names and types."""
+
+
 class Cursor:
     """A growing buffer with a position that may run ahead of what has arrived.
 
@@ -101,7 +105,7 @@ class Cursor:
 class BlockShape:
     """The columns (name, type) and the number of rows of a block."""
 
-    columns: tuple[tuple[str, str], ...]
+    columns: Columns
     rows: int
 
 
@@ -124,14 +128,62 @@ def scan_block(cursor: Cursor) -> BlockShape:
     return BlockShape(tuple(columns), rows)
 
 
-def encode_header(columns: tuple[tuple[str, str], ...]) -> bytes:
+def loses_time_zone(type_name: str) -> bool:
+    """Tell whether the engine's `FORMAT Native` leaves the time zone out, as for old clients."""
+    return type_name.startswith("DateTime(")
+
+
+def restore_time_zones(data: bytes, columns: Columns) -> bytes:
+    """Return a block with the types that `columns` say where a time zone is missing.
+
+    A column of which no end can be found hides those behind it: they stay as they are.
+    """
+    last = max(index for index, (_, wanted) in enumerate(columns) if loses_time_zone(wanted))
+    cursor = Cursor(_no_more)
+    cursor.data += data
+    _, rows = cursor.varint(), cursor.varint()
+    pieces, copied = [], 0
+    for _, wanted in columns[: last + 1]:
+        cursor.text()
+        start = cursor.position
+        given = cursor.text()
+        if loses_time_zone(wanted):
+            pieces += [data[copied:start], _text(wanted)]
+            copied = cursor.position
+        if rows:
+            try:
+                layout = layout_of(given)
+            except QueryError:
+                break
+            layout.prefix(cursor)
+            layout.body(cursor, rows)
+    return b"".join([*pieces, data[copied:]])
+
+
+def split_blocks(data: bytes) -> list[tuple[BlockShape, bytes]]:
+    """Split a whole result into its blocks; errors as in `scan_block`."""
+    cursor = Cursor(_no_more)
+    cursor.data += data
+    found = []
+    while cursor.data:
+        shape = scan_block(cursor)
+        found.append((shape, cursor.take(cursor.position)))
+    return found
+
+
+def encode_header(columns: Columns) -> bytes:
     """Encode a block of no rows: what names and types a result or an INSERT has."""
-    parts = [_varint(len(columns)), b"\0"]
-    for column in columns:
-        for text in column:
-            encoded = text.encode("utf-8", "surrogateescape")
-            parts += (_varint(len(encoded)), encoded)
-    return b"".join(parts)
+    texts = (_text(text) for column in columns for text in column)
+    return b"".join([_varint(len(columns)), b"\0", *texts])
+
+
+def _no_more() -> bytes:
+    raise EOFError("a block is cut off")
+
+
+def _text(text: str) -> bytes:
+    encoded = text.encode("utf-8", "surrogateescape")
+    return _varint(len(encoded)) + encoded
 
 
 def _varint(number: int) -> bytes:

@@ -7,11 +7,17 @@ from collections.abc import Mapping
 
 from ugc_local.clickhouse.configuration import Account
 from ugc_local.clickhouse.departures import DepartureWatch
-from ugc_local.clickhouse.engine import Answer, Session
+from ugc_local.clickhouse.engine import Session
 from ugc_local.clickhouse.errors import QueryError
-from ugc_local.clickhouse.gateway import Gateway, Request, insert_columns, result_header
+from ugc_local.clickhouse.gateway import Gateway, Request, insert_columns, result_columns
 from ugc_local.clickhouse.listener import Listener
-from ugc_local.clickhouse.native_block import Cursor, encode_header, layout_of, scan_block
+from ugc_local.clickhouse.native_block import (
+    encode_header,
+    layout_of,
+    loses_time_zone,
+    restore_time_zones,
+    split_blocks,
+)
 from ugc_local.clickhouse.native_protocol import (
     ClientPacket,
     ClientStream,
@@ -137,7 +143,9 @@ class NativeConnection:
         self._stream.send_end()
 
     def _select(self, session: Session, statement: Statement) -> None:
-        self._stream.send_block(result_header(session, statement, {}))
+        columns = result_columns(session, statement)
+        zoned = any(loses_time_zone(type_name) for _, type_name in columns)
+        self._stream.send_block(encode_header(columns))
         rows = blocks = size_bytes = 0
         with contextlib.closing(session.stream(statement.text, "Native")) as answers:
             for answer in answers:
@@ -146,7 +154,8 @@ class NativeConnection:
                 size_bytes += len(answer.data)
                 if answer.read_rows:
                     self._stream.send_progress(rows=answer.read_rows, size_bytes=answer.read_bytes)
-                self._stream.send_block(answer.data)
+                data = restore_time_zones(answer.data, columns) if zoned else answer.data
+                self._stream.send_block(data)
         self._stream.send_profile(rows=rows, blocks=blocks, size_bytes=size_bytes)
 
     def _other(self, session: Session, statement: Statement) -> None:
@@ -160,10 +169,10 @@ class NativeConnection:
             self._database = chosen.data.decode().removesuffix("\n")
         if answer.read_rows:
             self._stream.send_progress(rows=answer.read_rows, size_bytes=answer.read_bytes)
-        for number, block in enumerate(_blocks(answer)):
+        for number, (shape, data) in enumerate(split_blocks(answer.data)):
             if number == 0:
-                self._stream.send_block(block[0])
-            self._stream.send_block(block[1])
+                self._stream.send_block(encode_header(shape.columns))
+            self._stream.send_block(data)
 
     def _insert_inline(self, session: Session, statement: Statement, data: str) -> None:
         with session.insert(statement, statement.format) as insert:
@@ -205,21 +214,6 @@ class NativeConnection:
                 insert.finish()
         self._stream.send_progress(written_rows=rows, written_bytes=size_bytes)
         self._stream.send_end()
-
-
-def _blocks(answer: Answer) -> list[tuple[bytes, bytes]]:
-    """Split a whole result into (header, block) pairs."""
-
-    def pull() -> bytes:
-        raise EOFError
-
-    cursor = Cursor(pull)
-    cursor.data += answer.data
-    found = []
-    while cursor.data:
-        shape = scan_block(cursor)
-        found.append((encode_header(shape.columns), cursor.take(cursor.position)))
-    return found
 
 
 def _seconds(setting: tuple[str, float], settings: Mapping[str, str]) -> float:
