@@ -3,7 +3,7 @@
     python benchmarks/schema/marts.py [--rows 1000000] [--batch-rows 10000]
 
 Prints: bytes of alternatives for a viewing's state; the cost of an insert with and without the
-materialized views and windows; ten questions on the views and on the raw table. Times are wall
+materialized views and windows; ten questions on the views and on the raw table; the views over a large mart. Times are wall
 clock of one engine with two threads, the best of three; only compare them within a run.
 """
 
@@ -209,11 +209,43 @@ def questions(bench: Bench, deployment: Deployment) -> None:
     print(f"\n`viewings` {int(mart):,} bytes, `views` {int(raws):,} bytes")
 
 
+def scale(bench: Bench, viewings: int) -> None:
+    """The views over a mart of `viewings` viewings of 2,000 films (some 130 ticks each)."""
+    deployment = Deployment("large", "asked_large")
+    migrate(Client(bench), deployment)
+    bench.run(
+        f"INSERT INTO {deployment.local('viewings')}"
+        " SELECT toUUID(concat('00000000-0000-4000-8000-', leftPad(toString(number % 2000), 12,"
+        " '0'))), intDiv(number, 2000), groupBitmapState(toUInt16(m)), 6000000, now64(3),"
+        " (now64(3), 60000 * max(m), toUInt16(max(m)))"
+        " FROM (SELECT number, arrayJoin(range(5 + cityHash64(number) % 95)) AS m"
+        f" FROM numbers({viewings})) GROUP BY number"
+        " SETTINGS max_block_size = 10000, max_bytes_before_external_group_by = 300000000"
+    )
+    bench.run(f"OPTIMIZE TABLE {deployment.local('viewings')} FINAL")
+    film = "00000000-0000-4000-8000-000000000007"
+    out = []
+    for question in (
+        "most_watched LIMIT 10",
+        "abandoned LIMIT 10",
+        f"film_stats WHERE content_id = '{film}'",
+        f"retention WHERE content_id = '{film}'",
+        "retention",
+        f"viewings WHERE content_id = '{film}'",
+        "viewings WHERE viewer = 7",
+    ):
+        sql = f"SELECT * FROM {deployment.analytics_database}.{question}"
+        seconds, _ = bench.timed(sql)
+        out.append([f"`{question}`", f"{seconds * 1000:.0f}", f"{bench.rows_read(sql):,}"])
+    print_table(f"Views over {viewings:,} viewings", ["view", "ms", "rows read"], out)
+
+
 def main() -> None:
-    """Measure all three."""
+    """Measure all four."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--batch-rows", type=int, default=10_000)
+    parser.add_argument("--viewings", type=int, default=1_000_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(Path(directory), options.rows, options.batch_rows)
@@ -223,6 +255,7 @@ def main() -> None:
         bench.run(f"OPTIMIZE TABLE {deployment.table('views')} FINAL")
         bench.run(f"OPTIMIZE TABLE {deployment.table('viewings')} FINAL")
         questions(bench, deployment)
+        scale(bench, options.viewings)
         bench.engine.close()
 
 

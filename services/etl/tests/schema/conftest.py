@@ -17,9 +17,9 @@ from ugc_etl.schema import Deployment, ServerRefused
 class Engine:
     """A `SchemaClient` on a connection of its own. Values arrive as JSON has them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, parameters: str = "") -> None:
         self._path = path
-        self._connection = chdb.connect(str(path))  # type: ignore[no-untyped-call]
+        self._connection = chdb.connect(f"{path}?{parameters}" if parameters else str(path))  # type: ignore[no-untyped-call]
 
     def another(self) -> Engine:
         """A second connection to the same engine."""
@@ -44,6 +44,12 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine = Engine(tmp_path_factory.mktemp("engine"))
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="module")
+def engine_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Engine]:
+    """An engine with parameters of its own, to be closed by who asked for it."""
+    return lambda parameters: Engine(tmp_path_factory.mktemp("engine"), parameters)
 
 
 _numbers = itertools.count()

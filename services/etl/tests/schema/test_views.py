@@ -103,6 +103,12 @@ SEEK = [
     Tick(FILMS[0], 1, START_MS, 0, 3 * MINUTE_MS),
     Tick(FILMS[0], 1, START_MS + 1, 3 * MINUTE_MS, 3 * MINUTE_MS),
 ]
+# Four viewers with four completions: q m is whole for every quartile.
+QUARTILES = [
+    tick for viewer in range(4) for tick in whole(FILMS[1], viewer, 2 + viewer, 11 * MINUTE_MS)
+]
+# The player knows a longer film than the catalogue does: completion stays 1.
+LONGER = whole(FILMS[0], 1, 5, 12 * MINUTE_MS)
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,8 @@ class Schema:
 @pytest.fixture(scope="module")
 def schema(engine: SchemaClient, module_deployment: Deployment) -> Schema:
     migrate(engine, module_deployment)
-    # Two rows of a film: the newer one counts, merged or not.
+    # Two rows of a film, in parts that are not merged: the newer one counts.
+    engine.execute(f"SYSTEM STOP MERGES {module_deployment.table('films')}")
     for updated, add_ms, title in (
         ("2026-01-01", 77 * MINUTE_MS, "Old"),
         ("2026-01-02", 0, "Film"),
@@ -250,6 +257,8 @@ example_settings = settings(
 @example(ticks=TIE)
 @example(ticks=NINE_TENTHS)
 @example(ticks=SEEK)
+@example(ticks=QUARTILES)
+@example(ticks=LONGER)
 @given(ticks=ticks_lists)
 def test_viewings_and_films(schema: Schema, fill: Callable[..., None], ticks: list[Tick]) -> None:
     fill(ticks, [])
@@ -348,7 +357,15 @@ def test_audience(schema: Schema, fill: Callable[..., None], zone: str, ticks: l
     )
 
 
+# The later id as bytes has the smaller second half.
+LATER_ID = [
+    Reaction("rating", EVENT_IDS[number], FILMS[0], 1, START_MS, score)
+    for number, score in ((1, 7), (2, 10))
+]
+
+
 @example_settings
+@example(reactions=LATER_ID)
 @given(reactions=reactions_lists)
 def test_ratings_and_bookmarks(
     schema: Schema, fill: Callable[..., None], reactions: list[Reaction]

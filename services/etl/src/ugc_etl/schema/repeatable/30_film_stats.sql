@@ -129,17 +129,26 @@ WITH
         SELECT
             content_id,
             count() AS viewers,
-            sumMap(bitmapToArray(watched), arrayWithConstant(bitmapCardinality(watched), toUInt64(1))) AS minutes
+            sumForEach(arrayMap(minute -> bitmapContains(watched, minute), range(bitmapMax(watched) + 1))) AS minutes
         FROM viewing
         GROUP BY content_id
+    ),
+    padded AS
+    (
+        SELECT
+            film.content_id AS content_id,
+            known.title AS title,
+            film.viewers AS film_viewers,
+            arrayResize(film.minutes, greatest(known.minutes, length(film.minutes))) AS minutes
+        FROM film
+        INNER JOIN $database.watched_films AS known ON known.content_id = film.content_id
     )
 SELECT
-    film.content_id AS content_id,
-    known.title AS title,
-    minute,
-    mapFromArrays(film.minutes.1, film.minutes.2)[minute] AS viewers,
-    viewers / film.viewers AS share
-FROM film
-INNER JOIN $database.watched_films AS known ON known.content_id = film.content_id
-ARRAY JOIN range(toUInt16(greatest(known.minutes, arrayMax(film.minutes.1) + 1))) AS minute
+    content_id,
+    title,
+    toUInt16(number - 1) AS minute,
+    minute_viewers AS viewers,
+    minute_viewers / film_viewers AS share
+FROM padded
+ARRAY JOIN minutes AS minute_viewers, arrayEnumerate(minutes) AS number
 COMMENT 'How many viewers watched each minute of a film';
