@@ -4,7 +4,13 @@ import time
 
 import pytest
 from api_samples import SECRET, USER, token
-from ugc_api.auth import TokenVerifier, UnauthorizedError
+from ugc_api.auth import (
+    MAX_TOKENS,
+    REMEMBER_S,
+    TokenMemory,
+    TokenVerifier,
+    UnauthorizedError,
+)
 from ugc_settings import Secret
 
 
@@ -68,6 +74,38 @@ def test_a_clock_may_differ_by_the_leeway() -> None:
     assert verifier(leeway_s=60).user_id(just_expired) == USER
     with pytest.raises(UnauthorizedError):
         verifier().user_id(just_expired)
+
+
+def test_a_token_is_remembered_for_a_minute() -> None:
+    memory = TokenMemory()
+    assert memory.recall("t", 0) is None
+    memory.keep("t", USER, expires_s=1000, now_s=100)
+    assert memory.recall("t", 100 + REMEMBER_S - 1) == USER
+    assert memory.recall("other", 100) is None
+    assert memory.recall("t", 100 + REMEMBER_S) is None
+
+
+def test_a_token_is_not_remembered_beyond_its_expiry() -> None:
+    memory = TokenMemory()
+    memory.keep("t", USER, expires_s=110, now_s=100)
+    assert memory.recall("t", 109) == USER
+    assert memory.recall("t", 110) is None
+
+
+def test_the_memory_is_bounded_and_keeps_the_newest() -> None:
+    memory = TokenMemory()
+    for n in range(MAX_TOKENS + 1):
+        memory.keep(str(n), USER, expires_s=1000, now_s=0)
+    assert memory.recall(str(MAX_TOKENS), 1) == USER
+    assert sum(memory.recall(str(n), 1) is not None for n in range(MAX_TOKENS + 1)) <= MAX_TOKENS
+
+
+def test_what_is_refused_once_is_refused_again() -> None:
+    one = verifier()
+    bad = f"Bearer {token(exp=1)}"
+    for _ in range(2):
+        with pytest.raises(UnauthorizedError):
+            one.user_id(bad)
 
 
 def test_audience_and_issuer_count_where_they_are_expected() -> None:

@@ -40,6 +40,8 @@ class Metrics:
             buckets=_LATENCY_S,
             registry=self._registry,
         )
+        # Finding a labelled child costs more than counting in it.
+        self._answered: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._in_flight = Gauge(
             "ugc_api_requests_in_flight",
             "Requests that are being handled now.",
@@ -71,8 +73,12 @@ class Metrics:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """A request has its answer."""
-        self._requests.labels(route, str(status)).inc()
-        self._latency.labels(route).observe(seconds)
+        children = self._answered.get((route, status))
+        if children is None:
+            children = self._requests.labels(route, str(status)), self._latency.labels(route)
+            self._answered[route, status] = children
+        children[0].inc()
+        children[1].observe(seconds)
 
     def end(self) -> None:
         """A request is over, whatever became of it."""
