@@ -222,11 +222,12 @@ class Engine:
         self.spool_directory.mkdir(parents=True)
         engine_config = own / "engine.xml"
         ET.ElementTree(engine_settings(config_file)).write(engine_config)
+        again = _keep_default_database(path)
         try:
             self._control = _connect(f"{self._path}?config-file={engine_config}")
         except QueryError as error:
             raise EngineStartError(f"The engine cannot open {path}: {error}") from error
-        self._replace_overlay(path)
+        self._replace_overlay(again=again)
         with _engine_errors():
             found = self._control.query("SELECT version(), timezone()", "TabSeparated", params={})
         self.version, self.timezone = found.bytes().decode().strip().split("\t")
@@ -283,13 +284,12 @@ class Engine:
         """Close the engine; every session must have ended."""
         self._control.close()
 
-    def _replace_overlay(self, path: Path) -> None:
+    def _replace_overlay(self, *, again: bool) -> None:
         """Make `default` a plain database.
 
         chdb lays its file system over it: `SELECT * FROM '/etc/passwd'` would read the file,
-        readonly or not.
+        readonly or not. `again` if an earlier run did so, and its database is to be kept.
         """
-        again = (path / "metadata" / "default.sql").exists()
         with _engine_errors():
             self._control.query("DETACH DATABASE default", "Null", params={})
             self._control.query(
@@ -297,6 +297,19 @@ class Engine:
                 "Null",
                 params={},
             )
+
+
+def _keep_default_database(path: Path) -> bool:
+    """Whether an earlier run left a database `default` with tables, or a place for them.
+
+    One that never had a table is forgotten: the engine's own file system would take its name at
+    the start, and then attaching it is refused (code 49, no UUID mapping).
+    """
+    metadata = path / "metadata"
+    if (metadata / "default").exists():
+        return True
+    (metadata / "default.sql").unlink(missing_ok=True)
+    return False
 
 
 def _no_room(error: OSError) -> QueryError:
