@@ -66,7 +66,7 @@ class ClickHouse:
     """
 
     def __init__(self, address: ClickHouseAddress, wall_s: Callable[[], float]) -> None:
-        self._address = address
+        self.address = address
         self._wall_s = wall_s
         self._lock = threading.Lock()
         self._idle: list[Client] = []
@@ -146,7 +146,7 @@ class ClickHouse:
             "min_insert_block_size_bytes": 1 << 30,
             "max_insert_threads": 1,
             # The server gives up when nobody waits any more.
-            "max_execution_time": int(self._address.receive_timeout_s),
+            "max_execution_time": int(self.address.receive_timeout_s),
         }
 
     @contextmanager
@@ -162,7 +162,7 @@ class ClickHouse:
             raise
         except (errors.Error, OSError, EOFError) as error:
             client.disconnect_connection()
-            place = f"{self._address.host}:{self._address.port}"
+            place = f"{self.address.host}:{self.address.port}"
             raise OutcomeUnknownError(
                 f"ClickHouse at {place}: {_first_line(error) or type(error).__name__}"
             ) from error
@@ -173,7 +173,7 @@ class ClickHouse:
                     self._idle.append(client)
 
     def _new_client(self) -> Client:
-        address = self._address
+        address = self.address
         return Client(
             host=address.host,
             port=address.port,

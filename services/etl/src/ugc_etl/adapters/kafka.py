@@ -78,8 +78,10 @@ class KafkaSource:
         group_id: str,
         topics: Sequence[str],
         monotonic_s: Callable[[], float],
+        request_timeout_s: float = _REQUEST_TIMEOUT_S,
     ) -> None:
         """`connection` is librdkafka's configuration of the connection."""
+        self._request_timeout_s = request_timeout_s
         self._topics = list(topics)
         self._monotonic_s = monotonic_s
         self._outage = Outage("Kafka", log)
@@ -101,6 +103,9 @@ class KafkaSource:
         """Join the group; `listener` is called from within `poll` and `close`."""
 
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            if not partitions:  # a cooperative rebalance that changes nothing here
+                consumer.incremental_assign([])
+                return
             ids = self._assured_topic_ids({p.topic for p in partitions})
             ours = [Partition(p.topic, ids[p.topic], p.partition) for p in partitions]
             starts = listener.assigned(ours)
@@ -147,7 +152,7 @@ class KafkaSource:
         """The brokers' log start offsets."""
         asked = self._admin.list_offsets(
             {_place(p): _EARLIEST for p in partitions},
-            request_timeout=_REQUEST_TIMEOUT_S,
+            request_timeout=self._request_timeout_s,
         )
         by_place = {(tp.topic, tp.partition): future for tp, future in asked.items()}
         with _UnknownOutcome("offsets cannot be listed"):
@@ -167,7 +172,7 @@ class KafkaSource:
             asked = self._admin.list_offsets(
                 {_place(p): _LATEST for p in owned.values()},
                 isolation_level=IsolationLevel.READ_COMMITTED,
-                request_timeout=_REQUEST_TIMEOUT_S,
+                request_timeout=self._request_timeout_s,
             )
             self._asked_ends = {owned[tp.topic, tp.partition]: f for tp, f in asked.items()}
         return self._ends
@@ -193,7 +198,7 @@ class KafkaSource:
 
     def _topic_ids(self, topics: Sequence[str]) -> dict[str, str]:
         asked = self._admin.describe_topics(
-            TopicCollection(list(topics)), request_timeout=_REQUEST_TIMEOUT_S
+            TopicCollection(list(topics)), request_timeout=self._request_timeout_s
         )
         ids = {}
         with _UnknownOutcome("topics cannot be described"):
@@ -257,7 +262,13 @@ class GroupOffsetLog:
 class KafkaDeadLetters:
     """Keeps dead letters in their compacted topic."""
 
-    def __init__(self, connection: Mapping[str, str], *, topic: str) -> None:
+    def __init__(
+        self,
+        connection: Mapping[str, str],
+        *,
+        topic: str,
+        delivery_timeout_s: float = _DELIVERY_TIMEOUT_S,
+    ) -> None:
         """`topic` is the dead-letter topic with the deployment's prefix."""
         self._topic = topic
         config: dict[str, Any] = {**connection, "logger": log}
@@ -267,7 +278,7 @@ class KafkaDeadLetters:
                 "acks": "all",
                 "enable.idempotence": True,
                 "linger.ms": 5,
-                "delivery.timeout.ms": int(_DELIVERY_TIMEOUT_S * 1000),
+                "delivery.timeout.ms": int(delivery_timeout_s * 1000),
                 # A dead letter is a record plus what is said of it.
                 "message.max.bytes": 2 * 1024 * 1024,
                 "compression.type": "lz4",
@@ -284,7 +295,7 @@ class KafkaDeadLetters:
                 self._producer.poll(0.1)
         # Callbacks may come to another thread's poll: what counts is the receipts, and librdkafka
         # answers for every letter within its delivery time-out.
-        while not receipts.complete(0.0):
+        while not receipts.complete():
             self._producer.poll(0.05)
         if receipts.failures:
             failure = receipts.failures[0]
@@ -322,7 +333,6 @@ class _Receipts:
     def __init__(self, expected: int) -> None:
         self._missing = expected
         self._lock = threading.Lock()
-        self._all = threading.Event()
         self.failures: list[KafkaError] = []
 
     def add(self, failure: KafkaError | None, _: KafkaMessage | None) -> None:
@@ -330,11 +340,9 @@ class _Receipts:
             if failure is not None:
                 self.failures.append(failure)
             self._missing -= 1
-            if self._missing == 0:
-                self._all.set()
 
-    def complete(self, timeout_s: float) -> bool:
-        return self._all.wait(timeout_s)
+    def complete(self) -> bool:
+        return self._missing <= 0
 
 
 class _UnknownOutcome:

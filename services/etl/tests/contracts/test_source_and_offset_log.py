@@ -1,0 +1,279 @@
+"""What every source and its offset log promise: one suite for Kafka and for the memory.
+
+They are one suite because in Kafka they are one member of one group.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from samples import partition
+from stores import create_topics, eventually, new_prefix
+from ugc_etl.adapters.kafka import GroupOffsetLog, KafkaSource
+from ugc_etl.adapters.memory import MemoryOffsetLog, MemorySource
+from ugc_etl.ports import Mark, OffsetLog, OutcomeUnknownError, RefusedError, Source
+from ugc_etl.records import Partition, Record
+
+FAMILY_TOPIC = "ugc.views.v1"
+
+
+@dataclass
+class Member:
+    """A listener that does what the pipeline does, as simply as can be."""
+
+    source: Source
+    log: OffsetLog
+    taken: dict[Partition, list[Record]] = field(default_factory=lambda: defaultdict(list))
+    owned: set[Partition] = field(default_factory=set)
+    events: list[tuple[str, set[Partition]]] = field(default_factory=list)
+    on_revoke: Callable[[list[Partition]], None] = lambda _: None
+
+    def assigned(self, partitions):
+        self.owned |= set(partitions)
+        self.events.append(("assigned", set(partitions)))
+        marks = self.log.marks(partitions)
+        earliest = self.source.earliest(partitions)
+        return {p: marks[p].offset if p in marks else earliest[p] for p in partitions}
+
+    def revoked(self, partitions):
+        self.on_revoke(list(partitions))
+        self.owned -= set(partitions)
+        self.events.append(("revoked", set(partitions)))
+
+    def lost(self, partitions):
+        self.owned -= set(partitions)
+        self.events.append(("lost", set(partitions)))
+
+    def poll(self):
+        for where, records in self.source.poll(0.05).items():
+            assert where in self.owned
+            self.taken[where] += records
+
+    def poll_until(self, done):
+        def turn():
+            self.poll()
+            return done()
+
+        eventually(turn, every_s=0.0)
+
+    def values(self):
+        return {p.number: [r.value for r in records] for p, records in self.taken.items()}
+
+
+@dataclass
+class World:
+    join: Callable[[], Member]
+    append: Callable[[int, list[bytes]], None]
+    rebalance: Callable[[Member], None]
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.integration)])
+def world(request) -> Iterator[World]:
+    """Two partitions and members of one group."""
+    sources = []
+    if request.param == "memory":
+        partitions = [partition(0), partition(1)]
+        logs, marks = {}, MemoryOffsetLog()
+
+        def join():
+            source = MemorySource({FAMILY_TOPIC: True})
+            source.logs = logs
+            sources.append(source)
+            return Member(source, marks)
+
+        def append(number, values):
+            writer = MemorySource()
+            writer.logs = logs
+            writer.append(partitions[number], [(1, value) for value in values])
+
+        def rebalance(member):
+            if not member.source.ends():
+                member.source.assign(*partitions)
+
+        yield World(join, append, rebalance)
+    else:
+        kafka = request.getfixturevalue("kafka")
+        prefix = new_prefix()
+        create_topics(kafka, prefix, partitions=2)
+
+        def join():
+            source = kafka_source(kafka, prefix)
+            sources.append(source)
+            return Member(source, GroupOffsetLog(source))
+
+        def append(number, values):
+            kafka.client.produce_raw(
+                prefix + FAMILY_TOPIC, [(b"k", value, []) for value in values], partition=number
+            )
+
+        yield World(join, append, lambda member: None)
+    for source in sources:
+        source.close()
+
+
+def kafka_source(kafka, prefix, **changes):
+    options = {
+        "group_id": f"{prefix}group",
+        "topics": [prefix + FAMILY_TOPIC],
+        "monotonic_s": time.monotonic,
+    }
+    connection = {"bootstrap.servers": kafka.bootstrap_servers}
+    return KafkaSource(connection, **(options | changes))
+
+
+def joined(world) -> Member:
+    member = world.join()
+    member.source.subscribe(member)
+    world.rebalance(member)
+    member.poll_until(lambda: len(member.owned) == 2)
+    return member
+
+
+def test_records_come_in_order_with_everything_they_have(world):
+    world.append(0, [b"a", b"b", b"c"])
+    world.append(1, [b"x"])
+    member = joined(world)
+    member.poll_until(lambda: sum(map(len, member.taken.values())) == 4)
+    assert member.values() == {0: [b"a", b"b", b"c"], 1: [b"x"]}
+    for records in member.taken.values():
+        assert [record.offset for record in records] == list(range(len(records)))
+        assert all(record.timestamp_ms > 0 for record in records)
+
+
+def test_a_partition_without_a_mark_has_none_and_one_with_a_mark_goes_on_from_there(world):
+    world.append(0, [b"a", b"b", b"c"])
+    member = joined(world)
+    member.poll_until(lambda: len(member.values().get(0, [])) == 3)
+    zero, one = sorted(member.owned)
+    assert member.log.marks([zero, one]) == {}
+    member.log.record([Mark(zero, 2), Mark(one, 0)])
+    member.log.record([Mark(zero, 2)])
+    assert member.log.marks([zero, one]) == {zero: Mark(zero, 2), one: Mark(one, 0)}
+    member.source.close()
+    assert member.owned == set()
+    successor = joined(world)
+    successor.poll_until(lambda: successor.taken)
+    assert successor.values() == {0: [b"c"]}
+
+
+def test_a_paused_partition_gives_nothing_and_then_goes_on_where_it_stopped(world):
+    world.append(0, [b"a"])
+    world.append(1, [b"x"])
+    member = joined(world)
+    member.poll_until(lambda: len(member.values()) == 2)
+    zero, _ = sorted(member.owned)
+    member.source.pause([zero])
+    world.append(0, [b"b"])
+    world.append(1, [b"y"])
+    member.poll_until(lambda: member.values()[1] == [b"x", b"y"])
+    for _ in range(5):
+        member.poll()
+    assert member.values()[0] == [b"a"]
+    member.source.resume([zero])
+    member.poll_until(lambda: member.values()[0] == [b"a", b"b"])
+
+
+def test_ends_and_beginnings_are_known(world):
+    world.append(0, [b"a", b"b"])
+    member = joined(world)
+    zero, one = sorted(member.owned)
+    assert member.source.earliest([zero, one]) == {zero: 0, one: 0}
+    eventually(lambda: member.source.ends() == {zero: 2, one: 0})
+    member.source.close()
+
+
+def test_what_is_revoked_can_still_be_committed_by_its_owner(world):
+    world.append(0, [b"a", b"b"])
+    member = joined(world)
+    zero, _ = sorted(member.owned)
+    member.on_revoke = lambda _: member.log.record([Mark(zero, 1)])
+    member.source.close()
+    assert member.events[-1][0] == "revoked"
+    successor = joined(world)
+    successor.poll_until(lambda: successor.taken)
+    assert successor.values() == {0: [b"b"]}
+
+
+def test_all_topics_are_there(world):
+    assert world.join().source.missing_topics() == []
+
+
+@pytest.mark.integration
+def test_a_second_member_takes_its_share_and_what_was_committed_while_it_did(kafka):
+    prefix = new_prefix()
+    create_topics(kafka, prefix, partitions=2)
+    members = []
+    for _ in range(2):
+        source = kafka_source(kafka, prefix)
+        members.append(Member(source, GroupOffsetLog(source)))
+    first, second = members
+    for number in (0, 1):
+        kafka.client.produce_raw(
+            prefix + FAMILY_TOPIC, [(b"k", bytes([65 + n]), []) for n in range(5)], partition=number
+        )
+    first.source.subscribe(first)
+    first.poll_until(lambda: sum(map(len, first.taken.values())) == 10)
+    first.on_revoke = lambda gone: first.log.record([Mark(p, 3) for p in gone])
+    second.source.subscribe(second)
+
+    def both():
+        first.poll()
+        return len(first.owned) == len(second.owned) == 1
+
+    second.poll_until(both)
+    # Cooperative: the partition that stayed was never taken away, not for a moment.
+    assert [(kind, len(moved)) for kind, moved in first.events] == [("assigned", 2), ("revoked", 1)]
+    assert first.owned.isdisjoint(second.owned)
+    second.poll_until(lambda: second.taken)
+    assert list(second.values().values()) == [[b"D", b"E"]]
+    for member in members:
+        member.source.close()
+
+
+@pytest.mark.integration
+def test_a_topic_is_known_by_its_id_and_missed_when_it_is_not_there(kafka):
+    prefix = new_prefix()
+    source = kafka_source(kafka, prefix)
+    topic = prefix + FAMILY_TOPIC
+    assert source.missing_topics() == [topic]
+
+    def id_of_a_new_life():
+        create_topics(kafka, prefix, partitions=1)
+        member_source = kafka_source(kafka, prefix)
+        member = Member(member_source, GroupOffsetLog(member_source))
+        member_source.subscribe(member)
+        member.poll_until(lambda: member.owned)
+        [owned] = member.owned
+        member_source.close()
+        kafka.client.delete_topics([topic])
+        return owned.topic_id
+
+    assert id_of_a_new_life() != id_of_a_new_life()
+    source.close()
+
+
+@pytest.mark.integration
+def test_records_that_are_gone_stop_the_source_and_are_no_silent_jump(kafka):
+    prefix = new_prefix()
+    create_topics(kafka, prefix, partitions=1)
+    kafka.client.produce_raw(prefix + FAMILY_TOPIC, [(b"k", b"a", [])], partition=0)
+    source = kafka_source(kafka, prefix)
+    member = Member(source, GroupOffsetLog(source))
+    member.assigned = lambda partitions: dict.fromkeys(partitions, 77)
+    source.subscribe(member)
+    with pytest.raises(RefusedError, match="no longer has"):
+        eventually(lambda: source.poll(0.1))
+    source.close()
+
+
+def test_without_a_broker_topics_are_unknown(unused_port):
+    source = KafkaSource(
+        {"bootstrap.servers": f"127.0.0.1:{unused_port}"},
+        group_id="g", topics=["t"], monotonic_s=time.monotonic, request_timeout_s=0.5,
+    )  # fmt: skip
+    with pytest.raises(OutcomeUnknownError, match="topics cannot be described"):
+        source.missing_topics()
+    assert source.poll(0.1) == {}
+    source.close()

@@ -1,0 +1,69 @@
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+from ugc_etl.metrics import Metrics
+from ugc_etl.probes import Health, serve
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def health(clock):
+    return Health(clock, stuck_after_s=30)
+
+
+@pytest.fixture
+def ask(health):
+    server = serve("127.0.0.1", 0, health, Metrics())
+
+    def get(path):
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{server.server_address[1]}{path}", timeout=5
+            ) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    yield get
+    server.shutdown()
+    server.server_close()
+    assert all(thread.name != "probes" or not thread.is_alive() for thread in threading.enumerate())
+
+
+def test_ready_when_nothing_is_missing(ask, health):
+    assert ask("/readyz") == (503, "starting\n")
+    health.waiting_for("waiting for topics: t")
+    assert ask("/readyz") == (503, "waiting for topics: t\n")
+    health.waiting_for("")
+    assert ask("/readyz") == (200, "ready\n")
+
+
+def test_alive_while_the_loop_turns(ask, health, clock):
+    clock.now_s = 30.0
+    assert ask("/healthz") == (200, "the loop turned 30.0 s ago\n")
+    clock.now_s = 31.0
+    assert ask("/healthz")[0] == 503
+    health.turned()
+    assert ask("/healthz")[0] == 200
+
+
+def test_metrics_and_nothing_else(ask):
+    status, text = ask("/metrics")
+    assert status == 200
+    assert "# TYPE etl_freshness_seconds histogram" in text
+    assert ask("/")[0] == 404
