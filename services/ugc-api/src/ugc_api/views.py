@@ -153,7 +153,8 @@ def _unavailable(error: SinkUnavailable, total: int) -> Response:
         f"Kafka has acknowledged {error.acknowledged} of {total} valid events in time; nothing is "
         "accepted: repeat the whole request, with the same event_id in each event"
     )
-    _log.warning("not acknowledged: %s", error)
+    # Metrics count these by cause; in an outage a line for each would drown what Kafka says.
+    _log.debug("not acknowledged: %s", error)
     response = _problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-acknowledged", detail)
     response.headers["Retry-After"] = str(error.retry_after_s)
     return response

@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 
 _POLL_S = 0.2
 _STALL_S = 1.0
-_READINESS_AGE_S = 5.0
+_READY_AGE_S = 5.0
+_NOT_READY_AGE_S = 1.0
 _METADATA_TIMEOUT_S = 2.0
 
 
@@ -194,15 +195,15 @@ class _Readiness:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._reason: str | None = "Kafka has not answered yet"
-        self._asked_at: float | None = None
+        self._ask_at = 0.0
 
     def reason(self) -> str | None:
         if self._lock.acquire(blocking=False):
             try:
-                now = self._monotonic()
-                if self._asked_at is None or now - self._asked_at >= _READINESS_AGE_S:
+                if self._monotonic() >= self._ask_at:
                     self._reason = self._ask()
-                    self._asked_at = self._monotonic()
+                    age_s = _NOT_READY_AGE_S if self._reason else _READY_AGE_S
+                    self._ask_at = self._monotonic() + age_s
             finally:
                 self._lock.release()
         return self._reason
