@@ -3,8 +3,9 @@
     python benchmarks/schema/marts.py [--rows 1000000] [--batch-rows 10000]
 
 Prints: bytes of alternatives for a viewing's state; the cost of an insert with and without the
-materialized views and windows; ten questions on the views and on the raw table; the views over a large mart. Times are wall
-clock of one engine with two threads, the best of three; only compare them within a run.
+materialized views and windows; ten questions on the views and on the raw table; the views over a
+large mart. Times are wall clock of one engine with two threads, the best of three; only compare
+them within a run.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ STATES = {
         f"SimpleAggregateFunction(max, Tuple({TICK}))",
         "max((occurred_at, position_ms, b))",
     ),
+    "last_seen, which argMax needs beside it": (
+        "SimpleAggregateFunction(max, DateTime64(3, 'UTC'))",
+        "max(occurred_at)",
+    ),
     "last: argMax state": (
         "AggregateFunction(argMax, Tuple(UInt32, UInt16), Tuple(DateTime64(3, 'UTC'), UInt32))",
         "argMaxState((position_ms, b), (occurred_at, position_ms))",
@@ -49,6 +54,7 @@ CANDIDATE_READS = {
     "watched: uniqExact": "uniqExactMerge(value)",
     "watched: groupUniqArrayArray": "length(groupUniqArrayArray(value))",
     "last: max of a tuple": "max(value).bucket",
+    "last_seen, which argMax needs beside it": "toUnixTimestamp(max(value))",
     "last: argMax state": "argMaxMerge(value).2",
 }
 
