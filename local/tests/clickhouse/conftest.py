@@ -44,13 +44,14 @@ class Reply:
 @dataclass
 class Server:
     directory: Path
+    users: tuple[User, ...] = USERS
     ports: ServerPorts = field(init=False)
     config: Path = field(init=False)
     process: subprocess.Popen[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.ports = ServerPorts(free_port(), free_port())
-        self.config = write_configuration(self.directory, ports=self.ports, users=USERS)
+        self.config = write_configuration(self.directory, ports=self.ports, users=self.users)
         self.start()
 
     def start(self) -> None:
@@ -67,6 +68,7 @@ class Server:
                 "--config-file",
                 str(config or self.config),
             ],
+            cwd=(config or self.config).parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

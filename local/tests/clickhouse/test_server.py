@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from clickhouse_driver.errors import NetworkError, ServerException
+from ugc_local.clickhouse.configuration import User
 
 pytestmark = pytest.mark.integration
 
@@ -73,6 +74,31 @@ def test_data_and_default_database_survive_a_restart(own_server):
     assert own_server.ask("SELECT engine FROM system.databases WHERE name = 'default'") == "Atomic"
 
 
+def test_a_default_database_without_tables_survives_a_restart(own_server):
+    assert own_server.stop() == 0  # it never had one
+    own_server.start()
+    own_server.ask(TABLE)
+    own_server.ask("DROP TABLE kept SYNC")
+    assert own_server.kill() == -9
+    own_server.start()
+    own_server.ask(TABLE)
+    own_server.http("INSERT INTO kept VALUES", b"(5)")
+    assert own_server.kill() == -9
+    own_server.start()
+    assert own_server.ask("SELECT n FROM kept") == "5"
+
+
+def test_the_configuration_may_lie_in_the_working_directory(server, tmp_path):
+    """The engine alone would take it for its own, and fail for the password of `default`."""
+    users = (User("default", "secret"),)
+    other = type(server)(tmp_path, users)
+    try:
+        assert other.http("SELECT 1", password="secret").body == b"1\n"
+        assert other.http("SELECT 1").code == 516
+    finally:
+        assert other.stop() == 0
+
+
 def test_a_second_server_on_the_same_data_says_so(server):
     second = server.launch()
     out, err = second.communicate(timeout=30)
@@ -90,7 +116,7 @@ def test_a_port_that_is_taken(server, tmp_path):
     second = server.launch(config)
     _, err = second.communicate(timeout=30)
     assert second.returncode == 1
-    assert err.startswith("Cannot listen: ")
+    assert err.startswith("Cannot start: ")
 
 
 def test_a_broken_configuration(server, tmp_path):

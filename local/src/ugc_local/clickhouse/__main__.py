@@ -2,14 +2,14 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
 from pathlib import Path
 
-from ugc_local.clickhouse.configuration import ConfigurationError
-from ugc_local.clickhouse.engine import EngineStartError
-from ugc_local.clickhouse.server import EmbeddedServer
+from ugc_local.clickhouse.configuration import ConfigurationError, read_configuration
+from ugc_local.clickhouse.errors import EngineStartError
 
 
 def main() -> int:
@@ -21,13 +21,21 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    config = options.config_file.resolve()
     try:
-        server = EmbeddedServer(options.config_file)
+        # `import chdb` takes a config.xml of the working directory for its own, and opens the
+        # data that it names; so it is imported in a directory of ours.
+        own = (read_configuration(config).data_path / "embedded").resolve()
+        own.mkdir(parents=True, exist_ok=True)
+        os.chdir(own)
+        from ugc_local.clickhouse.server import EmbeddedServer  # noqa: PLC0415
+
+        server = EmbeddedServer(config)
     except (ConfigurationError, EngineStartError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"Cannot listen: {error}", file=sys.stderr)
+        print(f"Cannot start: {error}", file=sys.stderr)
         return 1
     with server:
         print(f"Ready: {server.summary}", flush=True)

@@ -22,7 +22,7 @@ from xml.etree import ElementTree as ET  # writes only
 from chdb import _chdb
 
 from ugc_local.clickhouse.configuration import ServerConfiguration, engine_settings
-from ugc_local.clickhouse.errors import QueryError
+from ugc_local.clickhouse.errors import EngineStartError, QueryError
 from ugc_local.clickhouse.statements import Statement
 
 _ERROR = re.compile(
@@ -30,10 +30,6 @@ _ERROR = re.compile(
     r" \((?P<name>[A-Z][A-Z0-9_]*)\)(?: \(version [^)]*\))?\s*\Z",
     re.DOTALL,
 )
-
-
-class EngineStartError(RuntimeError):
-    """The engine cannot work on its data path; the sentence says why."""
 
 
 class Effect(Enum):
@@ -225,11 +221,13 @@ class Engine:
         again = _keep_default_database(path)
         try:
             self._control = _connect(f"{self._path}?config-file={engine_config}")
+            self._replace_overlay(again=again)
+            with _engine_errors():
+                found = self._control.query(
+                    "SELECT version(), timezone()", "TabSeparated", params={}
+                )
         except QueryError as error:
             raise EngineStartError(f"The engine cannot open {path}: {error}") from error
-        self._replace_overlay(again=again)
-        with _engine_errors():
-            found = self._control.query("SELECT version(), timezone()", "TabSeparated", params={})
         self.version, self.timezone = found.bytes().decode().strip().split("\t")
 
     def open(self, query_id: str, comment: str = "") -> Session:

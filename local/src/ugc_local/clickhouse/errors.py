@@ -1,4 +1,4 @@
-"""The one error that a client is shown: ClickHouse's code, its name and a message."""
+"""The error that a client is shown (ClickHouse's code, name, message), and that of the start."""
 
 from http import HTTPStatus
 
@@ -41,6 +41,10 @@ _STATUSES = {
     HTTPStatus.REQUEST_TIMEOUT: (159,),
 }
 _STATUS_BY_CODE = {code: status for status, codes in _STATUSES.items() for code in codes}
+
+
+class EngineStartError(RuntimeError):
+    """The engine cannot work on its data path; the sentence says why."""
 
 
 class QueryError(Exception):
