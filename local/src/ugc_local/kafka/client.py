@@ -156,7 +156,13 @@ class KafkaClient:
         # Kept from call to call: an idempotent producer needs half a second to get its id. A
         # failed one is not used again.
         producer = self._producer or Producer(
-            {**self._settings, "acks": "all", "enable.idempotence": True}
+            {
+                **self._settings,
+                "acks": "all",
+                "enable.idempotence": True,
+                # As the API and every Java client do, so that a key means the same partition.
+                "partitioner": "murmur2_random",
+            }
         )
         self._producer = None
         positions: dict[int, tuple[int, int]] = {}
