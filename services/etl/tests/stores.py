@@ -2,13 +2,15 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -122,3 +124,56 @@ def etl_environ(kafka: Any, clickhouse: Any, deployment: Deployment, prefix: str
         "METRICS_HOST": "127.0.0.1",
         "METRICS_PORT": "0",
     }
+
+
+class Proxy:
+    """Passes bytes to a server; swallows the answers once a request of that size has passed."""
+
+    def __init__(self, host: str, port: int, listen_port: int = 0) -> None:
+        self.target = (host, port)
+        self.swallow_behind_bytes = float("inf")
+        self.swallowing = False
+        self.listener = socket.create_server(("127.0.0.1", listen_port))
+        self.port = self.listener.getsockname()[1]
+        self.sockets = [self.listener]
+        self.threads = [threading.Thread(target=self._accept)]
+        self.threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self.target)
+            self.sockets += [client, server]
+            for source, sink, answers in ((client, server, False), (server, client, True)):
+                thread = threading.Thread(target=self._pass, args=(source, sink, answers))
+                thread.start()
+                self.threads.append(thread)
+
+    def _pass(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
+        try:
+            while data := source.recv(65536):
+                if answers and self.swallowing:
+                    continue
+                if not answers and len(data) > self.swallow_behind_bytes:
+                    self.swallowing = True
+                sink.sendall(data)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        # The listener first: behind its thread's end no connection is added.
+        self._cut(self.listener)
+        self.threads[0].join(5)
+        for one in self.sockets[1:]:
+            self._cut(one)
+        for thread in self.threads[1:]:
+            thread.join(5)
+
+    @staticmethod
+    def _cut(one: socket.socket) -> None:
+        with suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()

@@ -1,6 +1,7 @@
 """The real thing: a broker, the engine, the migrations, and the ETL as a process."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ import time
 import pytest
 from samples import interactions, reactions, view
 from stores import (
+    Proxy,
     connect,
     create_topics,
     etl_environ,
@@ -16,10 +18,17 @@ from stores import (
     new_prefix,
     running_etl,
 )
+from ugc_etl.schema import migrate
 from ugc_events import FAMILIES, DeadLetter, encode_record, record_key
 from ugc_events.registry import DEAD_LETTERS_TOPIC
 
 pytestmark = pytest.mark.integration
+
+
+def metric(etl, name):
+    """The value that the process publishes; 0 while there is none."""
+    found = re.findall(rf"^{re.escape(name)} (\S+)$", etl.get("/metrics")[1], re.MULTILINE)
+    return float(found[0]) if found else 0.0
 
 
 def test_every_record_becomes_a_row_or_a_dead_letter_and_a_restart_adds_nothing(
@@ -92,4 +101,92 @@ def test_every_record_becomes_a_row_or_a_dead_letter_and_a_restart_adds_nothing(
         assert etl.stop() == 0
     assert rows("views") == 3001
     assert len(list(kafka.client.read_all(prefix + DEAD_LETTERS_TOPIC))) == len(poison)
+    client.close()
+
+
+def test_consumers_come_and_go_in_mid_stream_and_every_record_is_one_row(
+    kafka, clickhouse, tmp_path
+):
+    prefix, deployment = new_prefix(), new_deployment()
+    # Small, slow batches: there is always one in flight when a partition moves.
+    environ = etl_environ(kafka, clickhouse, deployment, prefix) | {
+        "BATCH_MAX_ROWS": "200",
+        "BATCH_MAX_AGE_MS": "100",
+        "INSERTS_PER_S_TARGET": "100",
+    }
+    create_topics(kafka, prefix, partitions=4)
+    client = connect(clickhouse)
+    migrate(client, deployment)
+    topic, now_ms, sent = f"{prefix}ugc.views.v1", int(time.time() * 1000), 0
+
+    def send(count):
+        nonlocal sent
+        events = [view(sent + n, now_ms) for n in range(count)]
+        kafka.client.produce_raw(topic, [(record_key(e), encode_record(e), []) for e in events])
+        sent += count
+
+    def rows():
+        return client.execute(f"SELECT count() FROM {deployment.table('views')}")[0][0]
+
+    with (
+        running_etl(environ, tmp_path / "first.log") as first,
+        running_etl(environ, tmp_path / "second.log") as second,
+    ):
+        send(2000)
+        eventually(lambda: rows() > 0)
+        send(2000)
+        eventually(lambda: first.ready() and second.ready())
+        eventually(lambda: metric(first, "etl_partitions") == metric(second, "etl_partitions") == 6)
+        send(2000)
+        assert first.stop() == 0
+        with running_etl(environ, tmp_path / "third.log") as third:
+            send(1000)
+            eventually(lambda: rows() >= sent)
+            assert second.stop() == 0
+            assert third.stop() == 0
+        for etl in (first, second, third):
+            assert "gave up" not in etl.log.read_text()
+    assert rows() == sent
+    counted = f"SELECT uniqExact(_partition, _offset) FROM {deployment.table('views')}"
+    assert client.execute(counted) == [(sent,)]
+    client.close()
+
+
+def test_an_outage_of_the_sink_is_waited_out_and_a_stop_in_it_is_clean(kafka, clickhouse, tmp_path):
+    prefix, deployment = new_prefix(), new_deployment()
+    proxy = Proxy(clickhouse.host, clickhouse.native_port)
+    environ = etl_environ(kafka, clickhouse, deployment, prefix) | {
+        "CLICKHOUSE_PORT": str(proxy.port),
+        "SHUTDOWN_GRACE_S": "1",
+    }
+    create_topics(kafka, prefix, partitions=1)
+    client = connect(clickhouse)
+    migrate(client, deployment)
+    topic, now_ms = f"{prefix}ugc.views.v1", int(time.time() * 1000)
+
+    def send(number):
+        kafka.client.produce_raw(topic, [(b"k", encode_record(view(number, now_ms)), [])])
+
+    def rows():
+        return client.execute(f"SELECT count() FROM {deployment.table('views')}")[0][0]
+
+    with running_etl(environ, tmp_path / "etl.log") as etl:
+        send(0)
+        eventually(lambda: rows() == 1)
+        proxy.close()
+        send(1)
+        eventually(lambda: metric(etl, 'etl_retries_total{step="deliver"}') >= 2)
+        # A restart would not help: it stays alive and ready.
+        assert (etl.get("/healthz")[0], etl.get("/readyz")[0]) == (200, 200)
+        proxy = Proxy(clickhouse.host, clickhouse.native_port, proxy.port)
+        eventually(lambda: rows() == 2)
+        proxy.close()
+        send(2)
+        eventually(lambda: etl.log.read_text().count("trying again") == 2)
+        assert etl.stop() == 0
+        assert etl.log.read_text().count("gave up offsets 2 to 2") == 1
+    with running_etl(
+        environ | {"CLICKHOUSE_PORT": str(clickhouse.native_port)}, tmp_path / "again"
+    ):
+        eventually(lambda: rows() == 3)
     client.close()

@@ -28,10 +28,10 @@ def test_the_schema_is_waited_for_and_must_fit(clickhouse):
     assert missing(MemorySource(), client, deployment) == ""
     table = deployment.local("interactions")
     client.execute(f"ALTER TABLE {table} DROP COLUMN dwell_ms")
-    with pytest.raises(RefusedError, match="column dwell_ms should be Nullable.UInt32. and is mis"):
+    with pytest.raises(RefusedError, match="column dwell_ms should be"):
         missing(MemorySource(), client, deployment)
     client.execute(f"ALTER TABLE {table} ADD COLUMN dwell_ms UInt8")
-    with pytest.raises(RefusedError, match="and is UInt8"):
+    with pytest.raises(RefusedError, match=r"Nullable\(UInt32\) and is UInt8"):
         missing(MemorySource(), client, deployment)
     client.close()
 

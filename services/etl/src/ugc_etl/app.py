@@ -131,8 +131,8 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
         source.close()
         # Cut what is still in flight: the threads end with it.
         clickhouse.close()
-        executor.shutdown(cancel_futures=True)
         dead_letters.close()
+        executor.shutdown(cancel_futures=True)
         probes.shutdown()
         probes.server_close()
 

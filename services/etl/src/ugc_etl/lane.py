@@ -12,8 +12,8 @@ from ugc_etl.delivery import Delivery
 from ugc_etl.ports import RefusedError
 from ugc_etl.records import Partition, Record
 
-_RECORD_OVERHEAD_BYTES = 400
-"""Of a record's objects in memory, beside its value."""
+_RECORD_OVERHEAD_BYTES = 700
+"""Of a record's objects in memory beside its value: key, headers, numbers, tuples."""
 _MAX_WAITING = 2
 
 

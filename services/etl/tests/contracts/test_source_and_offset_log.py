@@ -268,6 +268,23 @@ def test_records_that_are_gone_stop_the_source_and_are_no_silent_jump(kafka):
     source.close()
 
 
+@pytest.mark.integration
+def test_what_a_listener_raises_reaches_the_loop(kafka):
+    prefix = new_prefix()
+    create_topics(kafka, prefix, partitions=1)
+    source = kafka_source(kafka, prefix)
+    member = Member(source, GroupOffsetLog(source))
+
+    def refuse(partitions):
+        raise RefusedError("no")
+
+    member.assigned = refuse
+    source.subscribe(member)
+    with pytest.raises(RefusedError, match="no"):
+        eventually(lambda: source.poll(0.1))
+    source.close()
+
+
 def test_without_a_broker_topics_are_unknown(unused_port):
     source = KafkaSource(
         {"bootstrap.servers": f"127.0.0.1:{unused_port}"},

@@ -1,16 +1,14 @@
 """What every table writer promises: one suite for ClickHouse and for the memory."""
 
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
-from stores import connect, eventually
+from stores import Proxy, connect, eventually
 from ugc_etl.adapters.clickhouse import ClickHouse, ClickHouseAddress
 from ugc_etl.adapters.memory import MemoryTables
 from ugc_etl.native_block import Block, encode_column
@@ -157,52 +155,6 @@ def test_without_a_server_the_outcome_is_unknown(unused_port):
     with pytest.raises(OutcomeUnknownError, match=str(unused_port)):
         client.insert("t", block(1), "token")
     client.close()
-
-
-class Proxy:
-    """Passes bytes to a server; swallows the answers once a request of that size has passed."""
-
-    def __init__(self, host, port):
-        self.target = (host, port)
-        self.swallow_behind_bytes = float("inf")
-        self.swallowing = False
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.sockets = [self.listener]
-        self.threads = [threading.Thread(target=self._accept)]
-        self.threads[0].start()
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(self.target)
-            self.sockets += [client, server]
-            for source, sink, answers in ((client, server, False), (server, client, True)):
-                thread = threading.Thread(target=self._pass, args=(source, sink, answers))
-                thread.start()
-                self.threads.append(thread)
-
-    def _pass(self, source, sink, answers):
-        try:
-            while data := source.recv(65536):
-                if answers and self.swallowing:
-                    continue
-                if not answers and len(data) > self.swallow_behind_bytes:
-                    self.swallowing = True
-                sink.sendall(data)
-        except OSError:
-            return
-
-    def close(self):
-        for one in self.sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        for thread in self.threads:
-            thread.join(5)
 
 
 @pytest.mark.integration
