@@ -400,6 +400,19 @@ class TestStopping:
             eventually(lambda: running(server, "cancelled") == 0)
             assert client.execute("SELECT 1") == [(1,)]
 
+    def test_cancel_at_any_moment(self, server):
+        """Also between the statements that the server runs for one query."""
+        with server.client() as client:
+            client.execute("SELECT 1")
+            client.connection.socket.settimeout(10)
+            for delay_ms in range(0, 20, 2):
+                client.connection.send_query(ENDLESS)
+                client.connection.send_external_tables(None)
+                threading.Event().wait(delay_ms / 1000)
+                client.cancel()
+                client.connection.is_query_executing = False
+            assert client.execute("SELECT 1") == [(1,)]
+
     @pytest.mark.parametrize(
         "sql",
         [

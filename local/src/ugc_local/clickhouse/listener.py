@@ -41,15 +41,20 @@ class Listener(ABC):
             self._acceptor.join(_JOIN_S)
         self._listening.close()
 
-    def drop_connections(self) -> None:
-        """Hang up on every client and wait for the threads."""
-        with self._lock:
-            open_now = dict(self._connections)
-        for connection in open_now:
+    def hang_up(self) -> None:
+        """Hang up on every client."""
+        for connection in self._open():
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        for thread in open_now.values():
+
+    def join(self) -> None:
+        """Wait for the threads of the connections."""
+        for thread in self._open().values():
             thread.join(_JOIN_S)
+
+    def _open(self) -> dict[socket.socket, threading.Thread]:
+        with self._lock:
+            return dict(self._connections)
 
     def _accept(self) -> None:
         while not self._stopping:

@@ -15,6 +15,8 @@ from ugc_local.clickhouse.native_server import NativeServer
 
 _FINISH_S = 3.0
 """How long running queries may go on after the end was asked for."""
+_STOP_S = 10.0
+_AGAIN_S = 0.1
 
 
 class EmbeddedServer:
@@ -59,10 +61,17 @@ class EmbeddedServer:
         """Stop listening, let queries finish for a while, stop the rest, close the engine."""
         for listener in self._listeners:
             listener.stop_accepting()
-        deadline = time.monotonic() + _FINISH_S
-        if not self._engine.wait_idle(deadline):
-            self._engine.kill_all()
+        if not self._engine.wait_idle(time.monotonic() + _FINISH_S):
+            for listener in self._listeners:
+                listener.hang_up()
+            deadline = time.monotonic() + _STOP_S
+            # Again and again: a session may be between two statements.
+            while time.monotonic() < deadline:
+                self._engine.kill_all()
+                if self._engine.wait_idle(time.monotonic() + _AGAIN_S):
+                    break
         for listener in self._listeners:
-            listener.drop_connections()
+            listener.hang_up()
+            listener.join()
         self._watch.close()
         self._engine.close()
