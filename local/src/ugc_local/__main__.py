@@ -42,6 +42,8 @@ def main() -> None:
     """The whole platform on one machine: Kafka, ClickHouse, API, ETL."""
     # A plain termination unwinds like Ctrl-C does, so that what was started is stopped.
     signal.signal(signal.SIGTERM, _interrupt)
+    # Also where it is ignored at first, as a shell does to what it starts in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @main.command()
