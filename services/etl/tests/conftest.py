@@ -14,3 +14,13 @@ def unused_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture
+def proxy(clickhouse):
+    """Stands between a client and the server, and makes outages."""
+    from stores import Proxy
+
+    between = Proxy(clickhouse.host, clickhouse.native_port)
+    yield between
+    between.close()

@@ -127,17 +127,48 @@ def etl_environ(kafka: Any, clickhouse: Any, deployment: Deployment, prefix: str
 
 
 class Proxy:
-    """Passes bytes to a server; swallows the answers once a request of that size has passed."""
+    """Passes bytes to a server; `cut` and `mend` make an outage.
 
-    def __init__(self, host: str, port: int, listen_port: int = 0) -> None:
+    It swallows the answers once a piece of a request is larger than `swallow_behind_bytes`.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
         self.target = (host, port)
         self.swallow_behind_bytes = float("inf")
         self.swallowing = False
-        self.listener = socket.create_server(("127.0.0.1", listen_port))
+        self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.sockets = [self.listener]
-        self.threads = [threading.Thread(target=self._accept)]
-        self.threads[0].start()
+        self._lock = threading.Lock()
+        self._down = False
+        self._sockets: list[socket.socket] = []
+        self._passers: list[threading.Thread] = []
+        self._accepter = threading.Thread(target=self._accept)
+        self._accepter.start()
+
+    def cut(self) -> None:
+        """End every connection, and new ones at once."""
+        with self._lock:
+            self._down = True
+            for one in self._sockets:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+        for thread in self._passers:
+            thread.join(10)
+        for one in self._sockets:
+            one.close()
+
+    def mend(self) -> None:
+        """Pass bytes again."""
+        with self._lock:
+            self._down = False
+
+    def close(self) -> None:
+        """Cut, and stop listening."""
+        self.cut()
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self._accepter.join(10)
 
     def _accept(self) -> None:
         while True:
@@ -145,12 +176,16 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(self.target)
-            self.sockets += [client, server]
-            for source, sink, answers in ((client, server, False), (server, client, True)):
-                thread = threading.Thread(target=self._pass, args=(source, sink, answers))
-                thread.start()
-                self.threads.append(thread)
+            with self._lock:
+                if self._down:
+                    client.close()
+                    continue
+                server = socket.create_connection(self.target)
+                self._sockets += [client, server]
+                for source, sink, answers in ((client, server, False), (server, client, True)):
+                    thread = threading.Thread(target=self._pass, args=(source, sink, answers))
+                    self._passers.append(thread)
+                    thread.start()
 
     def _pass(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
         try:
@@ -162,18 +197,7 @@ class Proxy:
                 sink.sendall(data)
         except OSError:
             return
-
-    def close(self) -> None:
-        # The listener first: behind its thread's end no connection is added.
-        self._cut(self.listener)
-        self.threads[0].join(5)
-        for one in self.sockets[1:]:
-            self._cut(one)
-        for thread in self.threads[1:]:
-            thread.join(5)
-
-    @staticmethod
-    def _cut(one: socket.socket) -> None:
-        with suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
-        one.close()
+        finally:
+            # The other side hears of the end, as it would without a proxy.
+            with suppress(OSError):
+                sink.shutdown(socket.SHUT_RDWR)

@@ -9,7 +9,6 @@ import time
 import pytest
 from samples import interactions, reactions, view
 from stores import (
-    Proxy,
     connect,
     create_topics,
     etl_environ,
@@ -152,9 +151,10 @@ def test_consumers_come_and_go_in_mid_stream_and_every_record_is_one_row(
     client.close()
 
 
-def test_an_outage_of_the_sink_is_waited_out_and_a_stop_in_it_is_clean(kafka, clickhouse, tmp_path):
+def test_an_outage_of_the_sink_is_waited_out_and_a_stop_in_it_is_clean(
+    kafka, clickhouse, proxy, tmp_path
+):
     prefix, deployment = new_prefix(), new_deployment()
-    proxy = Proxy(clickhouse.host, clickhouse.native_port)
     environ = etl_environ(kafka, clickhouse, deployment, prefix) | {
         "CLICKHOUSE_PORT": str(proxy.port),
         "SHUTDOWN_GRACE_S": "1",
@@ -173,14 +173,14 @@ def test_an_outage_of_the_sink_is_waited_out_and_a_stop_in_it_is_clean(kafka, cl
     with running_etl(environ, tmp_path / "etl.log") as etl:
         send(0)
         eventually(lambda: rows() == 1)
-        proxy.close()
+        proxy.cut()
         send(1)
         eventually(lambda: metric(etl, 'etl_retries_total{step="deliver"}') >= 2)
         # A restart would not help: it stays alive and ready.
         assert (etl.get("/healthz")[0], etl.get("/readyz")[0]) == (200, 200)
-        proxy = Proxy(clickhouse.host, clickhouse.native_port, proxy.port)
+        proxy.mend()
         eventually(lambda: rows() == 2)
-        proxy.close()
+        proxy.cut()
         send(2)
         eventually(lambda: etl.log.read_text().count("trying again") == 2)
         assert etl.stop() == 0

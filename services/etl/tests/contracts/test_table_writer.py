@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
-from stores import Proxy, connect, eventually
+from stores import connect, eventually
 from ugc_etl.adapters.clickhouse import ClickHouse, ClickHouseAddress
 from ugc_etl.adapters.memory import MemoryTables
 from ugc_etl.native_block import Block, encode_column
@@ -158,21 +158,17 @@ def test_without_a_server_the_outcome_is_unknown(unused_port):
 
 
 @pytest.mark.integration
-def test_an_insert_whose_answer_is_lost_is_repeated_and_counts_once(clickhouse):
-    proxy = Proxy(clickhouse.host, clickhouse.native_port)
-    try:
-        with server_table(clickhouse) as place:
-            # The query and the sample block pass; the answer to the rows does not.
-            proxy.swallow_behind_bytes = 10_000
-            behind = connect(clickhouse, port=proxy.port, receive_timeout_s=1.0)
-            behind.read_clock()
-            with pytest.raises(OutcomeUnknownError):
-                behind.insert(place.table, block(5000), "lost")
-            eventually(lambda: place.rows() == 5000)
-            proxy.swallow_behind_bytes = float("inf")
-            proxy.swallowing = False
+def test_an_insert_whose_answer_is_lost_is_repeated_and_counts_once(clickhouse, proxy):
+    with server_table(clickhouse) as place:
+        # The query and the sample block pass; the answer to the rows does not.
+        proxy.swallow_behind_bytes = 10_000
+        behind = connect(clickhouse, port=proxy.port, receive_timeout_s=1.0)
+        behind.read_clock()
+        with pytest.raises(OutcomeUnknownError):
             behind.insert(place.table, block(5000), "lost")
-            assert place.rows() == 5000
-            behind.close()
-    finally:
-        proxy.close()
+        eventually(lambda: place.rows() == 5000)
+        proxy.swallow_behind_bytes = float("inf")
+        proxy.swallowing = False
+        behind.insert(place.table, block(5000), "lost")
+        assert place.rows() == 5000
+        behind.close()
