@@ -57,6 +57,7 @@ lint: $(READY) ## Check style and formatting
 .PHONY: types
 types: $(READY) ## Check types
 	@$(BIN)/mypy $(DISTRIBUTIONS:%=%/src)
+	@MYPYPATH=benchmarks/schema $(BIN)/mypy benchmarks
 
 .PHONY: contracts
 contracts: $(READY) ## Check layers, and that a driver is imported in one place

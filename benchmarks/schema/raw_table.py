@@ -117,7 +117,7 @@ class Bench:
     """An engine in `directory` with the source rows, dealt into batches."""
 
     def __init__(self, directory: Path, rows: int, batch_rows: int) -> None:
-        self.engine = chdb.connect(
+        self.engine = chdb.connect(  # type: ignore[no-untyped-call]
             # Without its cache of conditions: a repeated query would not read what it reads first.
             f"{directory}/engine?max_threads=2&use_query_condition_cache=0"
         )
