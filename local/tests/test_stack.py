@@ -122,11 +122,13 @@ from ugc_local.options import Services, StackOptions
 from ugc_local.stack import Stack
 data_dir, detached, *fakes = sys.argv[1:]
 commands = {role: (sys.executable, fakes[0], role) for role in ("api", "migrate", "etl")}
-options = StackOptions(Path(data_dir), services=Services(**commands), detached=detached == "yes")
+options = StackOptions(Path(data_dir), services=Services(**commands))
 stack = Stack(options, os.environ)
 stack.up()
 print("up", flush=True)
-if not options.detached:
+if detached == "yes":
+    stack.detach()
+else:
     sys.stdin.read()
 """
 

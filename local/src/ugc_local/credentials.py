@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from ugc_local.state import StateError, write_private
+from ugc_local.state import CREDENTIALS, StateError, write_private
 
 ADMIN, WRITER, ANALYST = "default", "etl", "analyst"
 
@@ -41,7 +41,7 @@ def keep_credentials(data_dir: Path) -> Credentials:
 
     They stay with the data: another pseudonym key would tell the same viewers apart.
     """
-    path = data_dir / "credentials.json"
+    path = data_dir / CREDENTIALS
     try:
         return msgspec.json.decode(path.read_bytes(), type=Credentials)
     except FileNotFoundError:

@@ -39,7 +39,7 @@ class StackOptions:
         partitions: of each topic of events; a directory's first start decides it.
         etl_consumers: how many ETL processes share them.
         ports: those to use.
-        detached: the stack outlives this process, until stop_stack(data_dir).
+        fresh: data of an earlier stack in data_dir are deleted first.
         ready_s: how long each step may take until what it starts is ready.
         services: the commands of our own services.
     """
@@ -48,6 +48,6 @@ class StackOptions:
     partitions: int = 4
     etl_consumers: int = 2
     ports: PortChoice = field(default_factory=PortChoice)
-    detached: bool = False
+    fresh: bool = False
     ready_s: float = 60.0
     services: Services = field(default_factory=Services)

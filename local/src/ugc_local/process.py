@@ -27,6 +27,10 @@ _KILL_S = 10.0
 _GATE = 'read -r _ && exec "$@" </dev/null'
 
 
+# What the guard is told of processes that are to outlive their starter.
+RELEASE = "release\n"
+
+
 class ProcessExitedError(Exception):
     """A process that should run has ended; the message has its status and last log lines."""
 
@@ -130,9 +134,17 @@ class Guard:
 
     def watch(self, identity: ProcessIdentity) -> None:
         """Stop this process too; a line in the pipe outlives its writer."""
+        self._tell(f"{identity.pid} {identity.created_s!r}\n")
+
+    def release(self) -> None:
+        """Let all that it watches outlive this process, and end the guard."""
+        self._tell(RELEASE)
+        self.close()
+
+    def _tell(self, line: str) -> None:
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101 - it was opened as a pipe
-        stdin.write(f"{identity.pid} {identity.created_s!r}\n".encode())
+        stdin.write(line.encode())
         stdin.flush()
 
     def close(self) -> None:

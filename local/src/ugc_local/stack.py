@@ -39,6 +39,7 @@ from ugc_local.state import (
     ProcessRecord,
     StackState,
     StateError,
+    delete_data,
     exclusive,
     read_state,
     remove_state,
@@ -73,7 +74,8 @@ class StackError(Exception):
 class Stack:
     """Kafka, ClickHouse, the schema, the API and the ETL's consumers, on the loopback interface.
 
-    As a context manager it is up inside the block and stopped behind it.
+    As a context manager it is up inside the block and stopped behind it, if not detached. Until
+    then a guard stops it too when this process ends, by SIGKILL even.
     """
 
     def __init__(
@@ -150,11 +152,11 @@ class Stack:
         running; so too when it is interrupted.
         """
         try:
-            self._held.enter_context(exclusive(self._data_dir))
-            self._clear_leftovers()
-        except StateError as error:
-            self._held.close()
-            raise StackError(str(error)) from error
+            with _as_stack_error():
+                self._held.enter_context(exclusive(self._data_dir))
+                self._clear_leftovers()
+                if self._options.fresh:
+                    delete_data(self._data_dir)
         except BaseException:
             self._held.close()
             raise
@@ -164,19 +166,31 @@ class Stack:
         except BaseException:
             self.down()
             raise
-        if self._options.detached:
-            self._held.close()
+
+    def detach(self) -> None:
+        """Leave it running behind this process, until stop_stack(data_dir); down() is idle then."""
+        if self._guard is not None:
+            self._guard.release()
+            self._guard = None
+        self._processes.clear()
+        self._held.close()
 
     def down(self) -> None:
         """Stop everything, to the last descendant, and return when it is gone. Data stays."""
-        if self._processes:
-            self._on_step("stopping")
+        try:
+            if self._processes:
+                self._on_step("stopping")
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
         try:
             for names in _in_stop_order(list(self._processes)):
                 stop_all([self._processes[name] for name in names], grace_s=_STOP_GRACE_S)
                 for name in names:
                     del self._processes[name]
-            remove_state(self._data_dir)
+            if self._guard is not None:
+                remove_state(self._data_dir)
         finally:
             if self._guard is not None:
                 self._guard.close()
@@ -201,7 +215,7 @@ class Stack:
         if state and len(alive) == len(state.processes) > 0:
             raise StackError(
                 f"a stack already runs on {self._data_dir} (API at {state.endpoints.api_url}): "
-                "stop it first"
+                f"stop it first: ugc down --data-dir {self._options.data_dir}"
             )
         if alive:
             names = ", ".join(record.name for record in alive)
@@ -233,12 +247,13 @@ class Stack:
             api_url=f"http://{LOOPBACK}:{api_port}",
             etl_metrics_urls=tuple(f"http://{LOOPBACK}:{port}" for port in metrics),
         )
-        if not self._options.detached:
-            self._guard = Guard()
-        self._start_stores(broker_ports, server_ports)
-        self._start_services(api_port, metrics)
+        self._guard = guard = Guard()
+        self._start_stores(broker_ports, server_ports, guard)
+        self._start_services(api_port, metrics, guard)
 
-    def _start_stores(self, broker_ports: BrokerPorts, server_ports: ServerPorts) -> None:
+    def _start_stores(
+        self, broker_ports: BrokerPorts, server_ports: ServerPorts, guard: Guard
+    ) -> None:
         """Both at once: ClickHouse starts and migrates while Kafka is fetched and starts."""
         self._on_step("starting ClickHouse and Kafka")
         users = [
@@ -252,7 +267,7 @@ class Stack:
                 ports=server_ports,
                 users=users,
                 environ=self._environ,
-                guard=self._guard,
+                guard=guard,
             )
         )
         kafka = self._add(
@@ -261,12 +276,13 @@ class Stack:
                 ports=broker_ports,
                 repository=self._repository,
                 environ=self._environ,
-                guard=self._guard,
+                guard=guard,
                 on_step=self._on_step,
             )
         )
         await_clickhouse(clickhouse, server_ports, self._deadline())
-        self._migrate()
+        self._migrate(guard)
+        self._on_step("waiting for Kafka")
         client = KafkaClient(self.kafka_bootstrap)
         await_kafka(kafka, client, self._deadline())
         client.create_topics(
@@ -274,12 +290,13 @@ class Stack:
             for spec in registry.topics()
         )
 
-    def _migrate(self) -> None:
+    def _migrate(self, guard: Guard) -> None:
         self._on_step("migrating the schema")
         migration = self._run(
             "migrate",
             self._options.services.migrate,
             self._clickhouse_settings(ADMIN, self.credentials.admin_password),
+            guard,
         )
         try:
             status = migration.wait(self._deadline())
@@ -290,7 +307,7 @@ class Stack:
                 f"the migration exited with status {status}. {migration.last_words()}"
             )
 
-    def _start_services(self, api_port: int, metrics_ports: Sequence[int]) -> None:
+    def _start_services(self, api_port: int, metrics_ports: Sequence[int], guard: Guard) -> None:
         self._on_step(f"starting the API and {len(metrics_ports)} ETL consumers")
         api = {
             "API_BIND": f"{LOOPBACK}:{api_port}",
@@ -304,10 +321,11 @@ class Stack:
             "PSEUDONYM_KEY": self.credentials.pseudonym_key,
             "METRICS_HOST": LOOPBACK,
         }
-        urls = {self._add(self._run("api", self._options.services.api, api)): self.api_url}
+        command = self._options.services
+        urls = {self._add(self._run("api", command.api, api, guard)): self.api_url}
         for number, port in enumerate(metrics_ports, 1):
             settings = {**etl, "METRICS_PORT": str(port)}
-            process = self._run(f"etl-{number}", self._options.services.etl, settings)
+            process = self._run(f"etl-{number}", command.etl, settings, guard)
             urls[self._add(process)] = f"http://{LOOPBACK}:{port}"
         deadline = self._deadline()
         for process, url in urls.items():
@@ -323,14 +341,16 @@ class Stack:
             "CLICKHOUSE_PASSWORD": password,
         }
 
-    def _run(self, name: str, argv: Sequence[str], settings: Mapping[str, str]) -> Process:
+    def _run(
+        self, name: str, argv: Sequence[str], settings: Mapping[str, str], guard: Guard
+    ) -> Process:
         return Process(
             name,
             argv,
             log=self._data_dir / "logs" / f"{name}.log",
             environ={**self._environ, **settings},
             cwd=self._data_dir,
-            guard=self._guard,
+            guard=guard,
         )
 
     def _add(self, process: Process) -> Process:
@@ -353,7 +373,7 @@ class Stack:
 
 
 def stop_stack(data_dir: Path, on_step: OnStep = lambda _step: None) -> list[str]:
-    """Stop the detached stack of `data_dir`; the names of the processes that were stopped.
+    """Stop the stack that was left running on `data_dir`; the names of what was stopped.
 
     Raises StackError if another command is at work there.
     """
@@ -391,9 +411,9 @@ def _as_stack_error() -> Iterator[None]:
         DistributionError,
         KafkaClientError,
         NotReadyError,
+        OSError,
         PortTakenError,
         ProcessExitedError,
         StateError,
-        TimeoutError,
     ) as error:
         raise StackError(str(error)) from error

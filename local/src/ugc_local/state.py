@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from pathlib import Path
 import msgspec
 
 from ugc_local.process import ProcessIdentity
+
+CREDENTIALS = "credentials.json"
+_LOCK, _STATE = "lock", "state.json"
 
 
 class StateError(Exception):
@@ -75,6 +79,23 @@ def remove_state(data_dir: Path) -> None:
     _path(data_dir).unlink(missing_ok=True)
 
 
+def delete_data(data_dir: Path) -> None:
+    """Delete what stacks keep in the directory, except its lock.
+
+    Raises StateError, and deletes nothing, where the directory is not empty and no stack's.
+    """
+    contents = {path.name for path in data_dir.iterdir()} - {_LOCK}
+    if contents and CREDENTIALS not in contents:
+        raise StateError(
+            f"{data_dir} is not empty, and not the directory of a stack: choose another"
+        )
+    for name in contents & {"kafka", "clickhouse", "logs"}:
+        shutil.rmtree(data_dir / name)
+    # Last, so that an interrupted deletion is continued.
+    for name in (_STATE, CREDENTIALS):
+        (data_dir / name).unlink(missing_ok=True)
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Replace `path` at once, readable by its owner only."""
     # mkstemp makes the file with mode 0600.
@@ -94,7 +115,7 @@ def write_private(path: Path, content: bytes) -> None:
 def exclusive(data_dir: Path) -> Iterator[None]:
     """Keep every other `up` and `down` off the directory; the kernel lets go if this ends."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,4 +130,4 @@ def exclusive(data_dir: Path) -> Iterator[None]:
 
 
 def _path(data_dir: Path) -> Path:
-    return data_dir / "state.json"
+    return data_dir / _STATE

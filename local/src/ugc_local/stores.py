@@ -23,7 +23,7 @@ def start_clickhouse(
     ports: ServerPorts,
     users: Sequence[User],
     environ: Mapping[str, str],
-    guard: Guard | None,
+    guard: Guard,
 ) -> Process:
     """Start the ClickHouse server that keeps its data in `directory`; not ready yet on return."""
     # Not where it runs: the chdb engine takes a config.xml of its working directory for its own,

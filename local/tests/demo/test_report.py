@@ -38,6 +38,7 @@ def report(differences: Sequence[Difference] = ()) -> Report:
         freshness_p99_s=None,
         answer_p50_ms=4.0,
         answer_p99_ms=20.0,
+        repeated_requests=0,
         most_watched=[FILM],
         abandoned=[FILM],
         leaving=[("The Long Night Tram", [1.0, 0.5, 0.0])],

@@ -65,7 +65,7 @@ class Analyst:
             if response.status != http.client.OK:
                 raise QueryError(response.read().decode(errors="replace").strip())
             yield from response
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise QueryError(f"ClickHouse at {self._address.netloc}: {error}") from error
         finally:
             connection.close()

@@ -11,15 +11,20 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Name: TypeAlias = tuple[str, ...]
-Value: TypeAlias = int | float | None
+Value: TypeAlias = int | float | str | None
 Figures: TypeAlias = dict[Name, Value]
 Ask: TypeAlias = Callable[[str], list[dict[str, Any]]]
 """A query's rows as dicts."""
 
 FILM_FIGURES = (
+    "title",
+    "genre",
+    "film_minutes",
     "viewers",
     "watched_minutes",
     "finished",
+    "finish_rate",
+    "abandonment_rate",
     "completion_q25",
     "completion_q50",
     "completion_q75",
@@ -28,8 +33,14 @@ FILM_FIGURES = (
 
 
 def figures(ask: Ask) -> Figures:
-    """Every exact figure of the report, for every film and every type of event."""
-    return dict(_figures(ask))
+    """Every exact figure of the report, for every film and every type of event.
+
+    A view that answers a figure twice gives a second one, with the word "again" in its name.
+    """
+    found: Figures = {}
+    for name, value in _figures(ask):
+        found[(*name, "again") if name in found else name] = value
+    return found
 
 
 def _figures(ask: Ask) -> Iterator[tuple[Name, Value]]:
@@ -40,8 +51,9 @@ def _figures(ask: Ask) -> Iterator[tuple[Name, Value]]:
     for row in ask(f"SELECT content_id, {columns} FROM analytics.film_stats"):
         for name in FILM_FIGURES:
             yield ("film", row["content_id"], name), row[name]
-    for row in ask("SELECT content_id, minute, viewers FROM analytics.retention"):
+    for row in ask("SELECT content_id, minute, viewers, share FROM analytics.retention"):
         yield ("retention", row["content_id"], str(row["minute"])), row["viewers"]
+        yield ("retention share", row["content_id"], str(row["minute"])), row["share"]
     for row in ask("SELECT content_id, ratings, average FROM analytics.ratings"):
         yield ("film", row["content_id"], "ratings"), row["ratings"]
         yield ("film", row["content_id"], "rating_average"), row["average"]

@@ -34,6 +34,8 @@ class Report:
         replay_s: from the first request to the last row visible; seconds: the whole run.
         freshness_p50_s, freshness_p99_s: accepted to visible; None where nothing was sampled.
         answer_p50_ms, answer_p99_ms: the API's answers, as the clients saw them.
+        repeated_requests: attempts without an answer, which clients repeated. Where there are
+            any, more raw rows than were due are no difference.
         most_watched, abandoned, audience, leaving: the analyst's answers. `leaving` is the title
             and the retention by minute of the film that most viewers abandon.
         peak_rss_mib: by process, and their greatest sum under "all together".
@@ -56,6 +58,7 @@ class Report:
     freshness_p99_s: float | None
     answer_p50_ms: float
     answer_p99_ms: float
+    repeated_requests: int
     most_watched: Sequence[Mapping[str, Any]]
     abandoned: Sequence[Mapping[str, Any]]
     leaving: Sequence[tuple[str, Sequence[float]]]
@@ -88,6 +91,7 @@ class Report:
             "events_per_second": round(self.events_sent / self.replay_s, 1),
             "answer_p50_ms": self.answer_p50_ms,
             "answer_p99_ms": self.answer_p99_ms,
+            "repeated_requests": self.repeated_requests,
             "rejected_by_reason": {
                 f"{field or 'event'}: {reason}": count
                 for (field, reason), count in sorted(self.rejected.items())
@@ -142,6 +146,16 @@ class Report:
                 f"p99 {_s(self.freshness_p99_s)}",
             ),
             ("API answers", f"p50 {self.answer_p50_ms:.0f} ms, p99 {self.answer_p99_ms:.0f} ms"),
+            *(
+                [
+                    (
+                        "without answer",
+                        f"{self.repeated_requests:,} attempts, repeated: more rows are allowed",
+                    )
+                ]
+                if self.repeated_requests
+                else []
+            ),
             (
                 "peak memory",
                 ", ".join(f"{name} {mib:,.0f} MiB" for name, mib in self.peak_rss_mib.items()),

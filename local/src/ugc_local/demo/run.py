@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from ugc_events import FAMILIES, DeadLetter
-from ugc_events.registry import DEAD_LETTERS_TOPIC
+from ugc_events import FAMILIES
 
 from ugc_local.credentials import ADMIN, ANALYST
 from ugc_local.deadline import Deadline
-from ugc_local.demo import answers
 from ugc_local.demo.analyst import Analyst
-from ugc_local.demo.answers import Figures
-from ugc_local.demo.compare import differences
-from ugc_local.demo.freshness import Sampler, Sightings, delays
-from ugc_local.demo.raw_rows import RECEIVED_SQL, RawRows, received
+from ugc_local.demo.day import ReplayedDay
+from ugc_local.demo.freshness import Sampler
+from ugc_local.demo.raw_rows import RawRows
 from ugc_local.demo.report import Report
-from ugc_local.demo.truth_figures import RANKED, audience_differences, refusals, truth_figures
-from ugc_local.generator import Film, GroundTruth, Outcome, Plan, replay, token_minter
+from ugc_local.generator import Film, GroundTruth, Plan, replay, token_minter
 from ugc_local.kafka.client import KafkaClient
 from ugc_local.memory import MemorySampler
 from ugc_local.options import StackOptions
@@ -66,16 +62,6 @@ class DemoOptions:
     before_comparison: Callable[[Analyst], None] = lambda _analyst: None
 
 
-@dataclass(frozen=True)
-class _Replayed:
-    """What a replay left behind: its outcome, its truth, and when its rows were seen."""
-
-    outcome: Outcome
-    truth: GroundTruth
-    sightings: Sightings
-    seconds: float
-
-
 class Demo:
     """One run. `run()` returns the report; the caller shows it and exits by `report.match`."""
 
@@ -83,39 +69,49 @@ class Demo:
         self._options = options
         self._environ = environ
         self._console = console
-        self._started = time.monotonic()
+        self._started_s = time.monotonic()
 
     def run(self) -> Report:
         """Raises StackError, ReplayError, QueryError or DemoError where it cannot compare.
 
         Whatever happens, nothing is left running.
         """
-        shutil.rmtree(self._options.data_dir, ignore_errors=True)
-        with Stack(StackOptions(self._options.data_dir), self._environ, self._say) as stack:
-            processes = stack.identities() | {"demo": ProcessIdentity.of(os.getpid())}
-            with MemorySampler(processes) as memory:
-                secrets, url = stack.credentials, stack.clickhouse_http_url
-                admin = Analyst(url, ADMIN, secrets.admin_password)
-                analyst = Analyst(url, ANALYST, secrets.analyst_password)
-                kafka = KafkaClient(stack.kafka_bootstrap)
-                replayed = self._replay(stack, kafka, admin)
-                self._options.before_comparison(admin)
-                self._say("comparing every figure with the ground truth")
-                report = self._compare(replayed, kafka, admin, analyst, memory)
-        self._options.report.parent.mkdir(parents=True, exist_ok=True)
+        # Now, so that a place that cannot be written is not found out at the end; and whatever
+        # happens, no report of an earlier run is taken for this one's.
+        _write(self._options.report, "")
+        self._options.report.unlink()
+        with self.replayed() as day:
+            return self.conclude(day)
+
+    def conclude(self, day: ReplayedDay) -> Report:
+        """Compare, and write the report's file."""
+        self._options.before_comparison(day.admin)
+        self._say("comparing every figure with the ground truth")
+        report = day.compare()
         figures = json.dumps(report.as_json(), indent=2, ensure_ascii=False)
-        self._options.report.write_text(figures + "\n", encoding="utf-8")
+        _write(self._options.report, figures + "\n")
         return report
 
-    def _replay(self, stack: Stack, kafka: KafkaClient, admin: Analyst) -> _Replayed:
-        options = self._options
+    @contextmanager
+    def replayed(self) -> Iterator[ReplayedDay]:
+        """The stack with the day in it, up for as long as the block lasts. Raises as run does."""
+        stack_options = StackOptions(self._options.data_dir, fresh=True)
+        with Stack(stack_options, self._environ, self._say) as stack:
+            processes = stack.identities() | {"demo": ProcessIdentity.of(os.getpid())}
+            with MemorySampler(processes) as memory:
+                yield self._replay(stack, memory)
+
+    def _replay(self, stack: Stack, memory: MemorySampler) -> ReplayedDay:
+        options, secrets = self._options, stack.credentials
+        admin = Analyst(stack.clickhouse_http_url, ADMIN, secrets.admin_password)
+        kafka = KafkaClient(stack.kafka_bootstrap)
         plan = Plan(options.seed, options.day, options.events)
         truth = GroundTruth(options.day, plan.catalogue)
         load_catalogue(admin, plan.catalogue)
         raw_rows = RawRows(admin.ask)
         sampler = Sampler(raw_rows.look)
         self._say(f"replaying {options.day}: {options.events:,} events over HTTP")
-        started = time.monotonic()
+        started_s = time.monotonic()
         sampler.start()
         with self._progress() as progress:
             sent = progress.add_task("sent", total=options.events)
@@ -130,7 +126,7 @@ class Demo:
             outcome = replay(
                 plan.stream(truth),
                 stack.api_url,
-                token_minter(stack.credentials.jwt_secret, issued_at_s=int(time.time())),
+                token_minter(secrets.jwt_secret, issued_at_s=int(time.time())),
                 send_poison=lambda topic, key, value, headers: _send(
                     kafka, topic, (key, value, headers)
                 ),
@@ -141,83 +137,41 @@ class Demo:
             self._await_etl(kafka, lambda: on_progress(outcome.events))
             sightings = sampler.stop()
             on_progress(outcome.events)
-        return _Replayed(outcome, truth, sightings, time.monotonic() - started)
+        return ReplayedDay(
+            day=options.day,
+            time_zone=options.time_zone,
+            started_s=self._started_s,
+            replay_s=time.monotonic() - started_s,
+            outcome=outcome,
+            truth=truth,
+            sightings=sightings,
+            kafka=kafka,
+            admin=admin,
+            analyst=Analyst(stack.clickhouse_http_url, ANALYST, secrets.analyst_password),
+            memory=memory,
+        )
 
     def _await_etl(self, kafka: KafkaClient, on_progress: Callable[[], None]) -> None:
         """Until the ETL has committed all that is in Kafka, or has not moved for a minute."""
-        least = None
-        stalled = Deadline.after(_STALLED_S)
-        while lag := sum(sum(kafka.lag(ETL_GROUP, f.topic).values()) for f in FAMILIES):
+        least, stalled = math.inf, Deadline.after(_STALLED_S)
+
+        def caught_up() -> bool:
+            nonlocal least, stalled
             on_progress()
-            if least is None or lag < least:
+            lag = sum(sum(kafka.lag(ETL_GROUP, family.topic).values()) for family in FAMILIES)
+            if lag < least:
                 least, stalled = lag, Deadline.after(_STALLED_S)
             elif not stalled.left_s():
                 raise DemoError(
                     f"the ETL has not moved for {_STALLED_S:.0f} s with {lag:,} records to go; "
                     f"its logs are in {self._options.data_dir / 'logs'}"
                 )
+            return not lag
 
-    def _compare(
-        self,
-        replayed: _Replayed,
-        kafka: KafkaClient,
-        admin: Analyst,
-        analyst: Analyst,
-        memory: MemorySampler,
-    ) -> Report:
-        outcome, truth = replayed.outcome, replayed.truth
-        ask = analyst.ask
-        dead_letters = _dead_letters(kafka)
-        answered = answers.figures(ask)
-        expected = truth_figures(truth)
-        found = (
-            answered
-            | answers.rankings(ask, RANKED)
-            | refusals(outcome.rejected, dead_letters)
-            | {("accepted",): outcome.accepted}
-            | {("answers that were not due",): outcome.mismatches}
-        )
-        if outcome.unknown_outcomes:
-            # A request without an answer was repeated and may have been taken both times: how
-            # many rows there are is nobody's to know then. All else is exact all the same.
-            self._say(f"{outcome.unknown_outcomes} requests were repeated: rows are not compared")
-            expected, found = _without_rows(expected), _without_rows(found)
-        audience = answers.audience_by_hour(ask, self._options.time_zone)
-        freshness = delays(received(admin.stream(RECEIVED_SQL)), replayed.sightings)
-        abandoned = answers.abandoned(ask, RANKED)
-        return Report(
-            day=self._options.day.isoformat(),
-            time_zone=self._options.time_zone,
-            events_sent=outcome.events,
-            accepted=outcome.accepted,
-            rejected=outcome.rejected,
-            dead_letters=dead_letters,
-            rows=_total(answered, "rows"),
-            events_visible=_total(answered, "events"),
-            replay_s=replayed.seconds,
-            seconds=time.monotonic() - self._started,
-            freshness_p50_s=freshness.quantile_s(0.5),
-            freshness_p99_s=freshness.quantile_s(0.99),
-            answer_p50_ms=round(outcome.latency_p50_s * 1000, 1),
-            answer_p99_ms=round(outcome.latency_p99_s * 1000, 1),
-            most_watched=answers.most_watched(ask, RANKED),
-            abandoned=abandoned,
-            leaving=[
-                (film["title"], answers.retention(ask, film["content_id"]))
-                for film in abandoned[:1]
-            ],
-            audience=audience,
-            peak_rss_mib=memory.peaks() | {"all together": memory.peak_total_mib},
-            compared=len(expected) + len(truth.audience_by_hour),
-            differences=[
-                *differences(expected, found),
-                *audience_differences(audience, truth),
-            ],
-            examples=outcome.examples,
-        )
+        Deadline(math.inf).poll(caught_up, interval_s=0.1)
 
     def _say(self, step: str) -> None:
-        seconds = time.monotonic() - self._started
+        seconds = time.monotonic() - self._started_s
         self._console.print(f"[dim]{seconds:5.1f} s[/]  {step}", highlight=False)
 
     def _progress(self) -> Progress:
@@ -259,18 +213,9 @@ def _send(
     kafka.produce_raw(topic, [record])
 
 
-def _dead_letters(kafka: KafkaClient) -> Counter[str]:
-    """Dead letters by reason; one that was written twice has one key and counts once."""
-    latest = {
-        record.key: DeadLetter.from_record(record.value or b"", record.headers)
-        for record in kafka.read_all(DEAD_LETTERS_TOPIC)
-    }
-    return Counter(letter.reason.value for letter in latest.values())
-
-
-def _without_rows(figures: Figures) -> Figures:
-    return {name: value for name, value in figures.items() if name[0] != "rows"}
-
-
-def _total(figures: Figures, kind: str) -> int:
-    return sum(int(value or 0) for name, value in figures.items() if name[0] == kind)
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DemoError(f"the report cannot be written: {error}") from error

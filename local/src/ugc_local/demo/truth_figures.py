@@ -28,9 +28,14 @@ def _figures(truth: GroundTruth) -> Iterator[tuple[Name, Value]]:
         name = str(content_id)
         q25, q50, q75 = film.completion_quartiles
         for figure, value in (
+            ("title", film.film.title),
+            ("genre", film.film.genre),
+            ("film_minutes", film.film.minutes),
             ("viewers", film.viewers),
             ("watched_minutes", film.watched_minutes),
             ("finished", film.finished),
+            ("finish_rate", film.finish_rate),
+            ("abandonment_rate", film.abandonment_rate),
             ("completion_q25", q25),
             ("completion_q50", q50),
             ("completion_q75", q75),
@@ -39,6 +44,7 @@ def _figures(truth: GroundTruth) -> Iterator[tuple[Name, Value]]:
             yield ("film", name, figure), value
         for minute, viewers in enumerate(film.retention):
             yield ("retention", name, str(minute)), viewers
+            yield ("retention share", name, str(minute)), viewers / film.viewers
     for content_id, (ratings, average) in truth.ratings.items():
         yield ("film", str(content_id), "ratings"), ratings
         yield ("film", str(content_id), "rating_average"), average

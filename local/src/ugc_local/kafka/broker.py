@@ -106,7 +106,7 @@ def start_broker(
     ports: BrokerPorts,
     repository: Path,
     environ: Mapping[str, str],
-    guard: Guard | None,
+    guard: Guard,
     on_step: Callable[[str], None],
 ) -> Process:
     """Start the broker that keeps its data in `directory`; it is not ready yet on return.

@@ -1,0 +1,107 @@
+"""What a person at a terminal meets: sentences and statuses, never a traceback."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from ugc_local.deadline import Deadline
+from ugc_local.state import read_state
+
+pytestmark = pytest.mark.integration
+
+
+def ugc(*arguments: str | Path, **environ: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ugc_local", *map(str, arguments)],
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # The whole group gets a signal, as from a terminal, and it is not pytest's.
+        start_new_session=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    out, _ = process.communicate(timeout=120)
+    assert "Traceback" not in out
+    return out
+
+
+def running_in(data_dir: Path) -> list[int]:
+    seen = [process.info for process in psutil.process_iter(["pid", "cwd", "status"])]
+    here = [info for info in seen if (info["cwd"] or "").startswith(str(data_dir))]
+    return [info["pid"] for info in here if info["status"] != psutil.STATUS_ZOMBIE]
+
+
+def stores_run(data_dir: Path) -> bool:
+    state = read_state(data_dir) if data_dir.exists() else None
+    return state is not None and len(state.processes) == 2
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_interrupted_twice_while_it_starts(tmp_path: Path, command: str) -> None:
+    with ugc(command, "--data-dir", tmp_path / "data") as process:
+        assert Deadline.after(60).poll(lambda: stores_run(tmp_path / "data"))
+        for _ in range(2):
+            os.killpg(process.pid, signal.SIGINT)
+        out = said(process)
+    assert out.endswith("interrupted; nothing is left running\n")
+    assert process.returncode == 128 + signal.SIGINT
+    assert not running_in(tmp_path)
+    assert read_state(tmp_path / "data") is None
+
+
+def test_killed_while_it_comes_up_for_good(tmp_path: Path) -> None:
+    """Only what is complete outlives `up`."""
+    with ugc("up", "--data-dir", tmp_path / "data") as process:
+        assert Deadline.after(60).poll(lambda: stores_run(tmp_path / "data"))
+        process.kill()
+    assert Deadline.after(60).poll(lambda: not running_in(tmp_path), interval_s=0.1)
+
+
+def test_interrupted_before_anything_runs() -> None:
+    """While it imports: there is nothing to unwind, and nothing to read."""
+    with ugc("down", PYTHONPROFILEIMPORTTIME="1") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if re.search(r"\| +click\.", line):
+                break
+        os.killpg(process.pid, signal.SIGINT)
+        said(process)
+    assert process.returncode in {-signal.SIGINT, 128 + signal.SIGINT}
+
+
+def test_the_data_of_anything_else_are_not_deleted(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    report = tmp_path.with_name("demo.json")
+    with ugc("demo", "--data-dir", tmp_path, "--report", report) as process:
+        out = said(process)
+    assert re.search(r"^failed: .* is not empty, and not the directory of a stack", out)
+    assert process.returncode == 1
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("command", ["up", "demo", "down"])
+def test_a_directory_that_cannot_be_used(tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").touch()
+    with ugc(command, "--data-dir", tmp_path / "file" / "data") as process:
+        out = said(process)
+    if command == "down":
+        assert out.startswith("nothing was running")
+    else:
+        assert re.search(r"^failed: .*Not a directory", out)
+        assert process.returncode == 1
+
+
+def test_a_clickhouse_that_is_not_there(tmp_path: Path) -> None:
+    with ugc("up", "--data-dir", tmp_path / "data", CLICKHOUSE_BIN="/nowhere/clickhouse") as up:
+        out = said(up)
+    assert re.search(r"^failed: .*CLICKHOUSE_BIN.*/nowhere/clickhouse", out, re.MULTILINE)
+    assert up.returncode == 1
+    assert not running_in(tmp_path)
