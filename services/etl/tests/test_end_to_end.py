@@ -140,6 +140,8 @@ def test_consumers_come_and_go_in_mid_stream_and_every_record_is_one_row(
         assert first.stop() == 0
         with running_etl(environ, tmp_path / "third.log") as third:
             send(1000)
+            # Before that it has no handler for the signal that is to stop it.
+            eventually(third.ready)
             eventually(lambda: rows() >= sent)
             assert second.stop() == 0
             assert third.stop() == 0
