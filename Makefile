@@ -1,4 +1,5 @@
-# `make help` lists the targets. Everything happens in .venv and build/; nothing else is touched.
+# `make help` lists the targets. Everything happens in .venv and build/, but for what is downloaded:
+# packages into uv's cache (UV_CACHE_DIR), Kafka into the Maven repository (M2_REPO, else ~/.m2).
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -14,14 +15,24 @@ EVENTS ?= 200000
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# The environment is made anew also where this folder was moved or copied with it, where its Python is
+# gone, and where another Python is asked for by name.
+FITS := [ "$$(cat $(READY))" = "$(CURDIR)" ] && $(BIN)/python -c ''
+ifneq ($(origin PYTHON),file)
+FITS += && [ "$$($(BIN)/python -V)" = "$$($(PYTHON) -V)" ]
+endif
+ifneq ($(shell { $(FITS); } 2>/dev/null && echo yes),yes)
+.PHONY: $(READY)
+endif
+
 $(READY): requirements.lock requirements-bootstrap.lock pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "$(PYTHON) is Python %d.%d; the platform needs 3.11 or newer: make PYTHON=/path/to/python3.11" % v[:2])'
 	@echo "setting up $(VENV) as locked"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-index $(DISTRIBUTIONS:%=--editable %)
-	@touch $(READY)
+	@echo "$(CURDIR)" > $(READY)
 
 .PHONY: setup
 setup: $(READY) ## Make the virtual environment, packages exactly as locked

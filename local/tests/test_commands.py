@@ -105,3 +105,29 @@ def test_a_clickhouse_that_is_not_there(tmp_path: Path) -> None:
     assert re.search(r"^failed: .*CLICKHOUSE_BIN.*/nowhere/clickhouse", out, re.MULTILINE)
     assert up.returncode == 1
     assert not running_in(tmp_path)
+
+
+def test_the_page_that_up_prints_works_as_it_is_pasted(tmp_path: Path) -> None:
+    with ugc("up", "--data-dir", tmp_path / "data") as up:
+        page = said(up)
+    assert up.returncode == 0
+    try:
+        exports = re.findall(r"^  (export .*)$", page, re.MULTILINE)
+        sending, *asking = re.findall(r"^  (curl (?:.*\\\n)*.*)$", page, re.MULTILINE)
+        assert len(asking) == 3
+
+        def paste(command: str) -> str:
+            script = "\n".join([*exports, command])
+            return subprocess.run(
+                ["/bin/sh", "-ec", script], stdout=subprocess.PIPE, text=True, check=True
+            ).stdout
+
+        assert paste(sending).endswith('"accepted":1,"invalid":0}\n')
+        assert Deadline.after(30).poll(lambda: "view_progress" in paste(asking[-1]), interval_s=0.2)
+        for question in asking[:-1]:
+            assert "The Last Lighthouse Keeper" in paste(question)
+    finally:
+        with ugc("down", "--data-dir", tmp_path / "data") as down:
+            out = said(down)
+    assert out.endswith("stopped\n")
+    assert not running_in(tmp_path)

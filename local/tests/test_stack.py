@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -181,19 +180,6 @@ def test_a_killed_foreground_leaves_nothing_and_its_data_is_continued(tmp_path, 
     assert not running_in(tmp_path)
     assert read_state(tmp_path) is None
     assert stop_stack(tmp_path) == []
-
-
-def test_ctrl_c_while_it_comes_up_leaves_nothing(tmp_path, environ):
-    def kafka_starts() -> bool:
-        state = read_state(tmp_path)
-        return state is not None and len(state.processes) == 2
-
-    with start_elsewhere(tmp_path, environ, detached=False) as interrupted:
-        assert Deadline.after(60).poll(kafka_starts)
-        interrupted.send_signal(signal.SIGINT)
-        assert interrupted.wait(60) == -signal.SIGINT
-    assert not running_in(tmp_path)
-    assert read_state(tmp_path) is None
 
 
 def test_a_consumer_that_dies_is_quoted_and_nothing_is_left(tmp_path, environ):

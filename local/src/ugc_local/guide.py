@@ -16,8 +16,8 @@ VIEWER = UUID("0198a000-0000-7000-8000-000000000001")
 _SESSION = UUID("0198a000-0000-7000-8000-0000000000aa")
 
 QUESTIONS = (
-    "SELECT * FROM analytics.most_watched LIMIT 10",
-    "SELECT * FROM analytics.abandoned LIMIT 10",
+    "SELECT title, viewers, watched_minutes, finish_rate FROM analytics.most_watched LIMIT 10",
+    "SELECT title, viewers, completion_q50, drop_off_minute FROM analytics.film_stats LIMIT 10",
     "SELECT * FROM analytics.events",
 )
 
@@ -40,21 +40,22 @@ def first_steps(
         "duration_ms": film.duration_ms,
         "device": "web",
     }
-    ask = f"curl -sS '{endpoints.clickhouse_http_url}/?default_format=PrettyCompactMonoBlock'"
-    login = f"-u {ANALYST}:{credentials.analyst_password}"
-    questions = "\n".join(f'  {ask} {login} --data "{sql}"' for sql in QUESTIONS)
+    ask = 'curl -sS "$CLICKHOUSE/?default_format=PrettyCompactMonoBlock" -u "$ANALYST"'
+    questions = "\n".join(f'  {ask} --data "{sql}"' for sql in QUESTIONS)
     return f"""
 The platform is up.
   API          {endpoints.api_url}
-  ClickHouse   {endpoints.clickhouse_http_url}  ({endpoints.clickhouse_kind}; user {ANALYST})
+  ClickHouse   {endpoints.clickhouse_http_url}  ({endpoints.clickhouse_kind})
   Kafka        {endpoints.kafka_bootstrap}
   logs         {data_dir / "logs"}
 
-A viewer's token, good for a day:
+Paste this first; TOKEN is a viewer's, good for a day:
+  export API={endpoints.api_url} CLICKHOUSE={endpoints.clickhouse_http_url}
+  export ANALYST={ANALYST}:{credentials.analyst_password}
   export TOKEN={token_for(VIEWER)}
 
 Send an event (a minute of “{film.title}”):
-  curl -sS {endpoints.api_url}/v1/events -H "Authorization: Bearer $TOKEN" \\
+  curl -sS -w '\\n' $API/v1/events -H "Authorization: Bearer $TOKEN" \\
     -H 'Content-Type: application/json' -d '{json.dumps(event)}'
 
 Ask questions:

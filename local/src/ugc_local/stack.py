@@ -215,7 +215,7 @@ class Stack:
         if state and len(alive) == len(state.processes) > 0:
             raise StackError(
                 f"a stack already runs on {self._data_dir} (API at {state.endpoints.api_url}): "
-                f"stop it first: ugc down --data-dir {self._options.data_dir}"
+                f"stop it first: make down, or ugc down --data-dir {self._options.data_dir}"
             )
         if alive:
             names = ", ".join(record.name for record in alive)
