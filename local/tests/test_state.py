@@ -8,6 +8,7 @@ from ugc_local.state import (
     ProcessRecord,
     StackState,
     StateError,
+    delete_data,
     exclusive,
     read_state,
     remove_state,
@@ -78,3 +79,17 @@ def test_one_command_at_a_time_has_the_directory(tmp_path):
             pass
     with exclusive(tmp_path / "new"):
         assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_only_a_stacks_own_data_are_deleted(tmp_path):
+    with exclusive(tmp_path):
+        delete_data(tmp_path)
+        (tmp_path / "note.txt").touch()
+        with pytest.raises(StateError, match="not empty, and not the directory of a stack"):
+            delete_data(tmp_path)
+        first = keep_credentials(tmp_path)
+        (tmp_path / "kafka").mkdir()
+        (tmp_path / "kafka" / "segment").touch()
+        delete_data(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"lock", "note.txt"}
+    assert keep_credentials(tmp_path) != first

@@ -43,6 +43,7 @@ from ugc_local.state import (
     exclusive,
     read_state,
     remove_state,
+    require_deletable,
     write_state,
 )
 from ugc_local.stores import (
@@ -153,6 +154,8 @@ class Stack:
         """
         try:
             with _as_stack_error():
+                if self._options.fresh:
+                    require_deletable(self._data_dir)  # before a lock is put there
                 self._held.enter_context(exclusive(self._data_dir))
                 self._clear_leftovers()
                 if self._options.fresh:

@@ -79,18 +79,21 @@ def remove_state(data_dir: Path) -> None:
     _path(data_dir).unlink(missing_ok=True)
 
 
-def delete_data(data_dir: Path) -> None:
-    """Delete what stacks keep in the directory, except its lock.
-
-    Raises StateError, and deletes nothing, where the directory is not empty and no stack's.
-    """
-    contents = {path.name for path in data_dir.iterdir()} - {_LOCK}
-    if contents and CREDENTIALS not in contents:
+def require_deletable(data_dir: Path) -> None:
+    """Raise StateError where the directory is not empty and no stack's."""
+    contents = {path.name for path in data_dir.iterdir()} if data_dir.exists() else set()
+    if contents - {_LOCK} and CREDENTIALS not in contents:
         raise StateError(
             f"{data_dir} is not empty, and not the directory of a stack: choose another"
         )
-    for name in contents & {"kafka", "clickhouse", "logs"}:
-        shutil.rmtree(data_dir / name)
+
+
+def delete_data(data_dir: Path) -> None:
+    """Delete what stacks keep in the directory, except its lock. Asks require_deletable first."""
+    require_deletable(data_dir)
+    for name in ("kafka", "clickhouse", "logs"):
+        if (data_dir / name).exists():
+            shutil.rmtree(data_dir / name)
     # Last, so that an interrupted deletion is continued.
     for name in (_STATE, CREDENTIALS):
         (data_dir / name).unlink(missing_ok=True)
