@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from confluent_kafka import ConsumerGroupState
+from confluent_kafka.admin import AdminClient
 from samples import partition
 from stores import create_topics, eventually, new_prefix
 from ugc_etl.adapters.kafka import GroupOffsetLog, KafkaSource
@@ -123,6 +125,21 @@ def kafka_source(kafka, prefix, **changes):
     return KafkaSource(connection, **(options | changes))
 
 
+@pytest.fixture
+def kafka_member(kafka) -> Iterator[Callable[[str], Member]]:
+    """Makes members of the group of a prefix. They are closed when the test fails, too: one that
+    is collected with a rebalance under way waits for its listener for ever."""
+    sources = []
+
+    def make(prefix):
+        sources.append(kafka_source(kafka, prefix))
+        return Member(sources[-1], GroupOffsetLog(sources[-1]))
+
+    yield make
+    for source in sources:
+        source.close()
+
+
 def joined(world) -> Member:
     member = world.join()
     member.source.subscribe(member)
@@ -201,14 +218,10 @@ def test_all_topics_are_there(world):
 
 
 @pytest.mark.integration
-def test_a_second_member_takes_its_share_and_what_was_committed_while_it_did(kafka):
+def test_a_second_member_takes_its_share_and_what_was_committed_while_it_did(kafka, kafka_member):
     prefix = new_prefix()
     create_topics(kafka, prefix, partitions=2)
-    members = []
-    for _ in range(2):
-        source = kafka_source(kafka, prefix)
-        members.append(Member(source, GroupOffsetLog(source)))
-    first, second = members
+    first, second = kafka_member(prefix), kafka_member(prefix)
     for number in (0, 1):
         kafka.client.produce_raw(
             prefix + FAMILY_TOPIC, [(b"k", bytes([65 + n]), []) for n in range(5)], partition=number
@@ -228,61 +241,104 @@ def test_a_second_member_takes_its_share_and_what_was_committed_while_it_did(kaf
     assert first.owned.isdisjoint(second.owned)
     second.poll_until(lambda: second.taken)
     assert list(second.values().values()) == [[b"D", b"E"]]
-    for member in members:
-        member.source.close()
+
+
+def group_members(kafka, prefix):
+    """How many partitions each member of the group has; None while the group rearranges."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    group = f"{prefix}group"
+    described = admin.describe_consumer_groups([group])[group].result()
+    if described.state is not ConsumerGroupState.STABLE:
+        return None
+    return sorted(len(member.assignment.topic_partitions) for member in described.members)
 
 
 @pytest.mark.integration
-def test_a_topic_is_known_by_its_id_and_missed_when_it_is_not_there(kafka):
+def test_a_member_without_partitions_leaves_at_once(kafka, kafka_member):
     prefix = new_prefix()
-    source = kafka_source(kafka, prefix)
+    create_topics(kafka, prefix, partitions=1)
+    first, second = kafka_member(prefix), kafka_member(prefix)
+    first.source.subscribe(first)
+    first.poll_until(lambda: first.owned)
+    second.source.subscribe(second)
+
+    def settled():
+        first.poll()
+        second.poll()
+        return group_members(kafka, prefix) == [0, 1]
+
+    eventually(settled)
+    second.source.close()
+    # Sooner than its session ends, 10 s after its last heartbeat.
+    eventually(lambda: first.poll() or group_members(kafka, prefix) == [1], timeout_s=5)
+
+
+@pytest.mark.integration
+def test_partitions_that_arrive_while_a_member_leaves_are_not_taken(kafka, kafka_member):
+    prefix = new_prefix()
+    create_topics(kafka, prefix, partitions=2)
+    first, second = kafka_member(prefix), kafka_member(prefix)
+    first.source.subscribe(first)
+    first.poll_until(lambda: len(first.owned) == 2)
+    second.source.subscribe(second)
+
+    def first_has_given_one_up():
+        first.poll()
+        second.poll()
+        return len(first.owned) == 1
+
+    eventually(first_has_given_one_up)
+    # The second member has its partition, and has not polled since.
+    eventually(lambda: first.poll() or group_members(kafka, prefix) == [1, 1])
+    second.source.close()
+    assert second.events == []
+    first.poll_until(lambda: len(first.owned) == 2)
+
+
+@pytest.mark.integration
+def test_a_topic_is_known_by_its_id_and_missed_when_it_is_not_there(kafka, kafka_member):
+    prefix = new_prefix()
     topic = prefix + FAMILY_TOPIC
-    assert source.missing_topics() == [topic]
+    assert kafka_member(prefix).source.missing_topics() == [topic]
 
     def id_of_a_new_life():
         create_topics(kafka, prefix, partitions=1)
-        member_source = kafka_source(kafka, prefix)
-        member = Member(member_source, GroupOffsetLog(member_source))
-        member_source.subscribe(member)
+        member = kafka_member(prefix)
+        member.source.subscribe(member)
         member.poll_until(lambda: member.owned)
         [owned] = member.owned
-        member_source.close()
+        member.source.close()
         kafka.client.delete_topics([topic])
         return owned.topic_id
 
     assert id_of_a_new_life() != id_of_a_new_life()
-    source.close()
 
 
 @pytest.mark.integration
-def test_records_that_are_gone_stop_the_source_and_are_no_silent_jump(kafka):
+def test_records_that_are_gone_stop_the_source_and_are_no_silent_jump(kafka, kafka_member):
     prefix = new_prefix()
     create_topics(kafka, prefix, partitions=1)
     kafka.client.produce_raw(prefix + FAMILY_TOPIC, [(b"k", b"a", [])], partition=0)
-    source = kafka_source(kafka, prefix)
-    member = Member(source, GroupOffsetLog(source))
+    member = kafka_member(prefix)
     member.assigned = lambda partitions: dict.fromkeys(partitions, 77)
-    source.subscribe(member)
+    member.source.subscribe(member)
     with pytest.raises(RefusedError, match="no longer has"):
-        eventually(lambda: source.poll(0.1))
-    source.close()
+        eventually(lambda: member.source.poll(0.1))
 
 
 @pytest.mark.integration
-def test_what_a_listener_raises_reaches_the_loop(kafka):
+def test_what_a_listener_raises_reaches_the_loop(kafka, kafka_member):
     prefix = new_prefix()
     create_topics(kafka, prefix, partitions=1)
-    source = kafka_source(kafka, prefix)
-    member = Member(source, GroupOffsetLog(source))
+    member = kafka_member(prefix)
 
     def refuse(partitions):
         raise RefusedError("no")
 
     member.assigned = refuse
-    source.subscribe(member)
+    member.source.subscribe(member)
     with pytest.raises(RefusedError, match="no"):
-        eventually(lambda: source.poll(0.1))
-    source.close()
+        eventually(lambda: member.source.poll(0.1))
 
 
 def test_without_a_broker_topics_are_unknown(unused_port):

@@ -21,8 +21,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka import Message as KafkaMessage
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from ugc_events import DeadLetter
 from ugc_events.dead_letters import Headers
 
@@ -46,7 +45,8 @@ _CONSUMER = {
     # would stand still for as long. See the ADR.
     "partition.assignment.strategy": "cooperative-sticky",
     "session.timeout.ms": 10_000,
-    "heartbeat.interval.ms": 3_000,
+    # A member hears of a rebalance with its next heartbeat, and a move takes two of them.
+    "heartbeat.interval.ms": 1_000,
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     # Where to begin is decided here, at the assignment; a jump would be silent.
@@ -103,7 +103,9 @@ class KafkaSource:
         """Join the group; `listener` is called from within `poll` and `close`."""
 
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            if not partitions:  # a cooperative rebalance that changes nothing here
+            # Nothing comes with a cooperative rebalance that changes nothing here. And while we
+            # leave, nobody answers questions about offsets any more.
+            if not partitions or self._closed:
                 consumer.incremental_assign([])
                 return
             ids = self._assured_topic_ids({p.topic for p in partitions})
@@ -113,11 +115,13 @@ class KafkaSource:
             consumer.incremental_assign([_place(p, starts[p]) for p in ours])
 
         def revoked(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            listener.revoked(self._give_up(partitions))
+            if ours := self._give_up(partitions):
+                listener.revoked(ours)
             consumer.incremental_unassign(partitions)
 
         def lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            listener.lost(self._give_up(partitions))
+            if ours := self._give_up(partitions):
+                listener.lost(ours)
             consumer.incremental_unassign(partitions)
 
         self.consumer.subscribe(self._topics, on_assign=assigned, on_revoke=revoked, on_lost=lost)
@@ -181,6 +185,9 @@ class KafkaSource:
         """Leave the group."""
         if not self._closed:
             self._closed = True
+            # Closing alone does not leave the group when no partition is owned, and the others'
+            # rebalance would wait for a member that is gone until its session is over.
+            self.consumer.unsubscribe()
             self.consumer.close()
 
     def _give_up(self, partitions: Sequence[TopicPartition]) -> list[Partition]:
@@ -250,7 +257,12 @@ class GroupOffsetLog:
         }
 
     def record(self, marks: Sequence[Mark]) -> None:
-        """Commit all of them in one request and wait for the answer."""
+        """Commit all of them in one request and wait for the answer.
+
+        A commit waits behind a join that is under way, and is then refused for the generation
+        that it came from. The next try has the new one, and the partitions are still ours until
+        the listener has heard that they are revoked or lost.
+        """
         with _UnknownOutcome("the commit is not confirmed"):
             committed = self._consumer.commit(
                 offsets=[_place(mark.partition, mark.offset) for mark in marks],
