@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import chdb
 from viewing_rows import STRUCTURE, write_rows
@@ -117,7 +118,8 @@ class Bench:
     """An engine in `directory` with the source rows, dealt into batches."""
 
     def __init__(self, directory: Path, rows: int, batch_rows: int) -> None:
-        self.engine = chdb.connect(  # type: ignore[no-untyped-call]
+        connect: Any = chdb.connect  # its annotations are incomplete
+        self.engine = connect(
             # Without its cache of conditions: a repeated query would not read what it reads first.
             f"{directory}/engine?max_threads=2&use_query_condition_cache=0"
         )
