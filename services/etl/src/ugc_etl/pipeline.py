@@ -35,7 +35,6 @@ T = TypeVar("T")
 
 _REPORT_EVERY_S = 1.0
 _WAIT_S = 0.1
-_REBALANCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +107,7 @@ class Pipeline:
         self._over_limit = False
         self._reported_at_s = float("-inf")
         self._sink = Outage("the sink does not take batches", log)
-        # A rebalance refuses a commit or two; that is no outage.
-        self._commits = Outage("offsets are not committed", log, tolerated_s=_REBALANCE_S)
+        self._commits = Outage("offsets are not committed", log)
 
     # The loop.
 

@@ -40,12 +40,13 @@ _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 _CONSUMER = {
-    # Cooperative: a rebalance stops only the partitions that move. Not KIP-848, whose session
-    # time-out is the broker's (45 s at the least by default): a killed consumer's partitions
-    # would stand still for as long. See the ADR.
-    "partition.assignment.strategy": "cooperative-sticky",
+    # Deals every topic out evenly, so that all share the family that is busy; sticky assignment
+    # counts partitions and moves those first that come first by name. It is an eager one: every
+    # member gives up all it has before it joins again, and none commits while a join is under
+    # way. The classic protocol, not KIP-848. See the ADR.
+    "partition.assignment.strategy": "roundrobin",
     "session.timeout.ms": 10_000,
-    # A member hears of a rebalance with its next heartbeat, and a move takes two of them.
+    # A member hears of a rebalance with its next heartbeat.
     "heartbeat.interval.ms": 1_000,
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
@@ -103,26 +104,25 @@ class KafkaSource:
         """Join the group; `listener` is called from within `poll` and `close`."""
 
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            # Nothing comes with a cooperative rebalance that changes nothing here. And while we
-            # leave, nobody answers questions about offsets any more.
+            # While we leave, nobody answers questions about offsets any more.
             if not partitions or self._closed:
-                consumer.incremental_assign([])
+                consumer.assign([])
                 return
             ids = self._assured_topic_ids({p.topic for p in partitions})
             ours = [Partition(p.topic, ids[p.topic], p.partition) for p in partitions]
             starts = listener.assigned(ours)
             self._owned |= {(p.topic, p.number): p for p in ours}
-            consumer.incremental_assign([_place(p, starts[p]) for p in ours])
+            consumer.assign([_place(p, starts[p]) for p in ours])
 
         def revoked(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             if ours := self._give_up(partitions):
                 listener.revoked(ours)
-            consumer.incremental_unassign(partitions)
+            consumer.unassign()
 
         def lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             if ours := self._give_up(partitions):
                 listener.lost(ours)
-            consumer.incremental_unassign(partitions)
+            consumer.unassign()
 
         self.consumer.subscribe(self._topics, on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
@@ -257,12 +257,7 @@ class GroupOffsetLog:
         }
 
     def record(self, marks: Sequence[Mark]) -> None:
-        """Commit all of them in one request and wait for the answer.
-
-        A commit waits behind a join that is under way, and is then refused for the generation
-        that it came from. The next try has the new one, and the partitions are still ours until
-        the listener has heard that they are revoked or lost.
-        """
+        """Commit all of them in one request and wait for the answer."""
         with _UnknownOutcome("the commit is not confirmed"):
             committed = self._consumer.commit(
                 offsets=[_place(mark.partition, mark.offset) for mark in marks],
