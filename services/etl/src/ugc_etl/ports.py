@@ -27,7 +27,7 @@ class AssignmentListener(Protocol):
     """Hears, from within `Source.poll` or `Source.close`, which partitions are ours."""
 
     def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        """Partitions are ours from now on; returns the offset to read each from."""
+        """Partitions are ours from now on, none paused; returns the offset to read each from."""
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Partitions go to another owner when this returns; until then they are ours."""

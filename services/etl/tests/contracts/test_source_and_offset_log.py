@@ -258,6 +258,29 @@ def group_members(kafka, prefix):
 
 
 @pytest.mark.integration
+def test_a_partition_that_was_paused_when_it_went_is_read_when_it_comes_back(kafka, kafka_member):
+    prefix = new_prefix()
+    create_topics(kafka, prefix, partitions=2)
+    first, second = kafka_member(prefix), kafka_member(prefix)
+    first.source.subscribe(first)
+    first.poll_until(lambda: len(first.owned) == 2)
+    first.source.pause(list(first.owned))
+    second.source.subscribe(second)
+
+    def shared():
+        first.poll()
+        second.poll()
+        return len(first.owned) == len(second.owned) == 1
+
+    eventually(shared)
+    second.source.close()
+    first.poll_until(lambda: len(first.owned) == 2)
+    for number in (0, 1):
+        kafka.client.produce_raw(prefix + FAMILY_TOPIC, [(b"k", b"v", [])], partition=number)
+    first.poll_until(lambda: first.values() == {0: [b"v"], 1: [b"v"]})
+
+
+@pytest.mark.integration
 def test_members_share_every_topic(kafka, kafka_member):
     prefix = new_prefix()
     create_topics(kafka, prefix, partitions=2)

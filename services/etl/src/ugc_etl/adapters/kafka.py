@@ -113,6 +113,8 @@ class KafkaSource:
             starts = listener.assigned(ours)
             self._owned |= {(p.topic, p.number): p for p in ours}
             consumer.assign([_place(p, starts[p]) for p in ours])
+            # librdkafka remembers across assignments what was paused.
+            self.resume(ours)
 
         def revoked(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             if ours := self._give_up(partitions):
