@@ -2,10 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import NOW_MS, TOPIC_ID, interactions, partition, reactions, view, views
-from ugc_etl.batch import Batch
 from ugc_etl.decode import decode
-from ugc_etl.delivery import block_of
 from ugc_etl.records import Record
+from ugc_etl.rows import block_of
 from ugc_events import FAMILIES, Reason, encode_record
 from ugc_events.registry import INTERACTIONS, REACTIONS, VIEWS
 
@@ -79,5 +78,5 @@ def test_every_record_is_a_row_or_a_dead_letter_and_a_block_can_be_made(family, 
     offsets = columns.offsets.tolist() + [letter.offset for letter in letters]
     assert sorted(offsets) == [record.offset for record in taken]
     if taken:
-        block = block_of(family, Batch(partition(), tuple(taken), 0), columns, b"k" * 16)
+        block = block_of(family, partition(), columns, b"k" * 16)
         assert block.rows == len(columns)

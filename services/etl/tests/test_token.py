@@ -9,15 +9,15 @@ from ugc_etl.records import Partition, Record
 from ugc_etl.token import insert_token
 
 
-def batch(start: int, end: int, where: Partition = partition(), **more) -> Batch:  # noqa: B008
+def batch(start: int, end: int, where: Partition = partition()) -> Batch:  # noqa: B008
     offsets = sorted({start, end - 1})
     records = tuple(Record(offset, NOW_MS, None, b"", ()) for offset in offsets)
-    return Batch(where, records, 0, **more)
+    return Batch(where, records, 0)
 
 
 def test_a_token_spells_out_what_it_names():
     where = partition(3)
-    assert insert_token(batch(10, 25, where, generation=2, attempt=1), "ugc.views") == (
+    assert insert_token(batch(10, 25, where), "ugc.views", generation=2, attempt=1) == (
         f"{TOPIC_ID}:3:10-25:ugc.views:2:1"
     )
 
@@ -32,12 +32,13 @@ places = st.tuples(
 def test_different_inserts_have_different_tokens(both):
     tokens = {
         insert_token(
-            batch(start, start + size, Partition("t", topic_id, number),
-                  generation=generation, attempt=attempt),
+            batch(start, start + size, Partition("t", topic_id, number)),
             table,
+            generation=generation,
+            attempt=attempt,
         )
         for topic_id, number, start, size, table, generation, attempt in both
-    }  # fmt: skip
+    }
     assert len(tokens) == 2
 
 

@@ -53,8 +53,6 @@ class Batch:
     partition: Partition
     records: tuple[Record, ...]
     value_bytes: int
-    generation: int = 0
-    attempt: int = 0
 
     @property
     def start(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +11,12 @@ from ugc_events import DeadLetter, Family
 
 from ugc_etl.batch import Batch
 from ugc_etl.dead_letter_limit import BadRun, DeadLetterLimit
-from ugc_etl.decode import Columns, decode
-from ugc_etl.native_block import Block, Values, constant_column, encode_column
+from ugc_etl.decode import decode
+from ugc_etl.native_block import Block, constant_column
 from ugc_etl.ports import DeadLetters, RefusedError, TableWriter
-from ugc_etl.pseudonym import viewers
 from ugc_etl.records import Partition
-from ugc_etl.schema import PIPELINE_COLUMNS, raw_columns
+from ugc_etl.rows import INSERT_BY, block_of
 from ugc_etl.token import insert_token
-
-INSERT_BY = next(column for column in PIPELINE_COLUMNS if column.name == "_insert_by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,32 +127,4 @@ class Deliverer:
         delivery.dead_letters = letters
         delivery.reasons = [letter.reason.value for letter in letters]
         delivery.received_at_ms = columns.received_at_ms
-        delivery.block = block_of(family, batch, columns, self._key)
-
-
-def block_of(family: Family, batch: Batch, columns: Columns, pseudonym_key: bytes) -> Block:
-    """The rows of a batch in the order of the table's columns, `_insert_by` still zero."""
-    rows = len(columns)
-    partition = batch.partition
-    values: dict[str, Values] = {
-        **columns.values,
-        "viewer": viewers(columns.user_ids, pseudonym_key),
-        "_timestamp": columns.timestamps_ms,
-        "_offset": columns.offsets,
-    }
-    constants: dict[str, object] = {
-        "_topic_id": UUID(partition.topic_id),
-        "_partition": partition.number,
-        "_generation": batch.generation,
-        "_attempt": batch.attempt,
-        INSERT_BY.name: 0,
-    }
-    return Block(
-        rows,
-        tuple(
-            constant_column(column.name, column.type, constants[column.name], rows)
-            if column.name in constants
-            else encode_column(column.name, column.type, values[column.name])
-            for column in raw_columns(family)
-        ),
-    )
+        delivery.block = block_of(family, batch.partition, columns, self._key)

@@ -3,7 +3,7 @@
 from ugc_etl.batch import Batch
 
 
-def insert_token(batch: Batch, table: str) -> str:
+def insert_token(batch: Batch, table: str, *, generation: int = 0, attempt: int = 0) -> str:
     """`topic_id:partition:start-end:table:generation:attempt`.
 
     ClickHouse believes the token before the content, so everything that makes two inserts
@@ -13,5 +13,5 @@ def insert_token(batch: Batch, table: str) -> str:
     partition = batch.partition
     return (
         f"{partition.topic_id}:{partition.number}:{batch.start}-{batch.end}"
-        f":{table}:{batch.generation}:{batch.attempt}"
+        f":{table}:{generation}:{attempt}"
     )

@@ -1,0 +1,51 @@
+"""The rows of a batch as one block of its table."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from ugc_events import Family
+
+from ugc_etl.decode import Columns
+from ugc_etl.native_block import Block, Values, constant_column, encode_column
+from ugc_etl.pseudonym import viewers
+from ugc_etl.records import Partition
+from ugc_etl.schema import PIPELINE_COLUMNS, raw_columns
+
+INSERT_BY = next(column for column in PIPELINE_COLUMNS if column.name == "_insert_by")
+"""The deadline's column, which is put in when the block is sent."""
+
+
+def block_of(
+    family: Family,
+    partition: Partition,
+    columns: Columns,
+    pseudonym_key: bytes,
+    *,
+    generation: int = 0,
+    attempt: int = 0,
+) -> Block:
+    """The rows of a batch in the order of the table's columns, `_insert_by` still zero."""
+    rows = len(columns)
+    values: dict[str, Values] = {
+        **columns.values,
+        "viewer": viewers(columns.user_ids, pseudonym_key),
+        "_timestamp": columns.timestamps_ms,
+        "_offset": columns.offsets,
+    }
+    constants: dict[str, object] = {
+        "_topic_id": UUID(partition.topic_id),
+        "_partition": partition.number,
+        "_generation": generation,
+        "_attempt": attempt,
+        INSERT_BY.name: 0,
+    }
+    return Block(
+        rows,
+        tuple(
+            constant_column(column.name, column.type, constants[column.name], rows)
+            if column.name in constants
+            else encode_column(column.name, column.type, values[column.name])
+            for column in raw_columns(family)
+        ),
+    )
