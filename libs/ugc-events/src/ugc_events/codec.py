@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Union
 
 import msgspec
@@ -81,16 +83,57 @@ def decode_record(family: Family, value: bytes | None) -> Event | Invalid:
     return check(event) or event
 
 
-def check(event: Event) -> Invalid | None:
-    """The rules that span fields, which types alone cannot say."""
-    if isinstance(event, ViewProgress) and event.position_ms > event.duration_ms:
-        return Invalid("position_ms", Reason.BEYOND_DURATION, "the position is beyond duration_ms")
-    if event.occurred_at > event.received_at + FUTURE_TOLERANCE_MS:
-        return Invalid(
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A rule that spans two fields of an event: `field` is at most `limit` + `slack`.
+
+    Attributes:
+        field, limit: names of integer fields.
+        slack: in their unit.
+        broken: the verdict on an event that breaks it.
+    """
+
+    field: str
+    limit: str
+    slack: int
+    broken: Invalid
+
+
+_BOUNDS: dict[type[Event], tuple[Bound, ...]] = {
+    ViewProgress: (
+        Bound(
+            "position_ms",
+            "duration_ms",
+            0,
+            Invalid("position_ms", Reason.BEYOND_DURATION, "the position is beyond duration_ms"),
+        ),
+    ),
+    Event: (
+        Bound(
             "occurred_at",
-            Reason.IN_THE_FUTURE,
-            f"more than {FUTURE_TOLERANCE_MS} ms ahead of the server's clock",
-        )
+            "received_at",
+            FUTURE_TOLERANCE_MS,
+            Invalid(
+                "occurred_at",
+                Reason.IN_THE_FUTURE,
+                f"more than {FUTURE_TOLERANCE_MS} ms ahead of the server's clock",
+            ),
+        ),
+    ),
+}
+
+
+@cache
+def bounds_of(event_type: type[Event]) -> tuple[Bound, ...]:
+    """The rules that span fields of this type, which types alone cannot say; its own first."""
+    return tuple(bound for base in event_type.__mro__ for bound in _BOUNDS.get(base, ()))
+
+
+def check(event: Event) -> Invalid | None:
+    """The verdict of the first bound that the event breaks."""
+    for bound in bounds_of(type(event)):
+        if getattr(event, bound.field) > getattr(event, bound.limit) + bound.slack:
+            return bound.broken
     return None
 
 
