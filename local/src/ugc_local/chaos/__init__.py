@@ -1,0 +1,1 @@
+"""The real broker, the real engine and several ETL processes under faults; `make chaos`."""
