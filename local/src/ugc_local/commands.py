@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 from ugc_local.credentials import ADMIN
 from ugc_local.demo.analyst import Analyst, QueryError
 from ugc_local.demo.run import Demo, DemoError, DemoOptions, load_catalogue
 from ugc_local.generator import Plan, ReplayError, token_minter
 from ugc_local.guide import first_steps
-from ugc_local.interruption import Interruption
 from ugc_local.kafka.client import KafkaClientError
 from ugc_local.options import PortChoice, StackOptions
 from ugc_local.stack import Stack, StackError, stop_stack
+from ugc_local.terminal import Terminal
+from ugc_local.tools.forms import (
+    data_dir_option,
+    logs_command,
+    query_command,
+    send_command,
+    status_command,
+)
 
 _FAILURES = (StackError, ReplayError, DemoError, QueryError, KafkaClientError)
+_INTERRUPTED = "interrupted; nothing is left running"
 
-_data_dir = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build/local"),
-    show_default=True,
-    help="Holds the data, logs and secrets of the stack.",
-)
 _port = click.IntRange(1, 65535)
 
 
@@ -41,21 +39,37 @@ def ugc() -> None:
     """The whole platform on one machine: Kafka, ClickHouse, API, ETL."""
 
 
+for command in (status_command, send_command, query_command, logs_command):
+    ugc.add_command(command)
+
+
 @ugc.command()
-@_data_dir
+@data_dir_option
 @click.option("--consumers", default=2, type=click.IntRange(1, 64), help="ETL processes.")
 @click.option("--api-port", type=_port, help="Of the API; else a free one.")
 @click.option("--clickhouse-http-port", type=_port, help="Of ClickHouse's HTTP; else a free one.")
+@click.option("--clickhouse-native-port", type=_port, help="Of its native protocol; likewise.")
+@click.option("--kafka-port", type=_port, help="Of Kafka; likewise.")
 def up(
-    data_dir: Path, consumers: int, api_port: int | None, clickhouse_http_port: int | None
+    data_dir: Path,
+    consumers: int,
+    api_port: int | None,
+    clickhouse_http_port: int | None,
+    clickhouse_native_port: int | None,
+    kafka_port: int | None,
 ) -> None:
     """Start the platform and leave it running; say how to use it."""
-    console = Console()
-    ports = PortChoice(api=api_port, clickhouse_http=clickhouse_http_port)
+    terminal = Terminal()
+    ports = PortChoice(
+        kafka=kafka_port,
+        clickhouse_native=clickhouse_native_port,
+        clickhouse_http=clickhouse_http_port,
+        api=api_port,
+    )
     options = StackOptions(data_dir, etl_consumers=consumers, ports=ports)
 
     def start() -> None:
-        with Stack(options, os.environ, lambda step: console.print(f"  {step}")) as stack:
+        with Stack(options, os.environ, terminal.step) as stack:
             secrets = stack.credentials
             admin = Analyst(stack.clickhouse_http_url, ADMIN, secrets.admin_password)
             now = datetime.now(UTC)
@@ -66,20 +80,20 @@ def up(
             stack.detach()
         click.echo(page)
 
-    _attempt(console, start)
+    terminal.attempt(start, failures=_FAILURES, interrupted=_INTERRUPTED)
 
 
 @ugc.command()
-@_data_dir
+@data_dir_option
 def down(data_dir: Path) -> None:
     """Stop what `up` started. The data stay."""
-    console = Console()
+    terminal = Terminal()
 
     def stop() -> None:
-        stopped = stop_stack(data_dir, lambda step: console.print(f"  {step}"))
-        console.print("stopped" if stopped else f"nothing was running on {data_dir}")
+        stopped = stop_stack(data_dir, terminal.step)
+        click.echo("stopped" if stopped else f"nothing was running on {data_dir}")
 
-    _attempt(console, stop)
+    terminal.attempt(stop, failures=_FAILURES, interrupted="interrupted")
 
 
 @ugc.command()
@@ -110,7 +124,7 @@ def demo(
     report: Path,
 ) -> None:
     """Replay a day of an online cinema and compare every figure with the truth."""
-    console = Console()
+    terminal = Terminal()
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     chosen = day.date() if day else yesterday
     if chosen > yesterday:
@@ -131,34 +145,16 @@ def demo(
         before_comparison=_wait_for_key if pause else lambda _admin: None,
     )
 
-    def play() -> None:
+    def play() -> int:
+        console = Console()
         found = Demo(options, os.environ, console).run()
         found.show(console)
         console.print(f"[dim]figures as JSON: {report}[/]")
-        if not found.match:
-            sys.exit(1)
+        return 0 if found.match else 1
 
-    _attempt(console, play)
+    terminal.attempt(play, failures=_FAILURES, interrupted=_INTERRUPTED)
 
 
 def _wait_for_key(admin: Analyst) -> None:
     click.echo(f"ClickHouse holds everything; an administrator reaches it so:\n  {admin.curl()}")
     click.pause("Press any key to compare …")
-
-
-def _attempt(console: Console, action: Callable[[], None]) -> None:
-    """Run it; a failure that has a sentence gets that sentence and a status, no traceback."""
-    interruption = Interruption()
-    interruption.listen()
-    try:
-        action()
-    except BaseException as error:
-        # Asked first: an exception that a signal's handler raises may strike inside a lock's own
-        # code, and come out as another.
-        if (status := interruption.exit_status) is not None:
-            console.print("interrupted; nothing is left running")
-            sys.exit(status)
-        if not isinstance(error, _FAILURES):
-            raise
-        console.print(f"[bold red]failed:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)

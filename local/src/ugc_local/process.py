@@ -107,6 +107,18 @@ def _descendants(roots: Sequence[psutil.Process]) -> Iterator[psutil.Process]:
                 yield psutil.Process(pid)
 
 
+def tree_memory_bytes(root: psutil.Process) -> int:
+    """Resident memory of a process and its descendants; shared pages count for each of them.
+
+    Raises psutil.NoSuchProcess if the process has ended.
+    """
+    total: int = root.memory_info().rss
+    for child in root.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += child.memory_info().rss
+    return total
+
+
 def _runs(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -56,6 +56,8 @@ from ugc_local.stores import (
 )
 
 ETL_GROUP = "ugc-etl"
+MIN_FREE_BYTES = 512 << 20
+"""Less free space than this is not enough to start: the stores' own files and a little traffic."""
 
 _STOP_GRACE_S = 15.0
 

@@ -141,6 +141,10 @@ class KafkaClient:
         """For each partition the offset behind its last committed record."""
         return {partition: end for partition, (_, end) in self._watermarks(topic).items()}
 
+    def ranges(self, topic: str) -> dict[int, tuple[int, int]]:
+        """For each partition the first offset kept and the one behind the last committed record."""
+        return self._watermarks(topic)
+
     def produce_raw(
         self,
         topic: str,
