@@ -10,6 +10,11 @@ DISTRIBUTIONS := libs/ugc-events libs/ugc-settings services/ugc-api services/etl
 OURS := ugc-events ugc-settings ugc-api ugc-etl ugc-local
 
 EVENTS ?= 200000
+EXAMPLE ?= view_progress
+FILE ?=
+SOAK ?=
+SQL ?= SELECT * FROM analytics.events
+export SQL
 
 .PHONY: help
 help: ## List the targets
@@ -61,6 +66,10 @@ lock-check: $(READY) ## Check that the lock installs on Linux and macOS, x86-64 
 test: $(READY) ## Run every test, on the real broker and the real engine
 	@$(BIN)/python -m pytest
 
+.PHONY: conformance
+conformance: $(READY) ## Check the ClickHouse server that runs here against ClickHouse's documented behaviour (SOAK=1: long parts too)
+	@UGC_CONFORMANCE_SOAK=$(SOAK) $(BIN)/python -m pytest local/tests/conformance
+
 .PHONY: lint
 lint: $(READY) ## Check style and formatting
 	@$(BIN)/ruff check && $(BIN)/ruff format --check
@@ -85,3 +94,19 @@ up: $(READY) ## Start the platform and leave it running
 .PHONY: down
 down: $(READY) ## Stop what `make up` started; the data stay
 	@$(BIN)/ugc down
+
+.PHONY: status
+status: $(READY) ## Show what runs, how well, and how far the events have come
+	@$(BIN)/ugc status
+
+.PHONY: send
+send: $(READY) ## Send events to it (FILE=events.json, or EXAMPLE=view_progress)
+	@$(BIN)/ugc send $(if $(FILE),"$(FILE)",--example $(EXAMPLE))
+
+.PHONY: query
+query: $(READY) ## Ask it as an analyst (SQL='SELECT * FROM analytics.events')
+	@$(BIN)/ugc query "$$SQL"
+
+.PHONY: logs
+logs: $(READY) ## Show the last lines of its logs (`.venv/bin/ugc logs -f` follows)
+	@$(BIN)/ugc logs
