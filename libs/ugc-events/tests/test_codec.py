@@ -12,6 +12,7 @@ from ugc_events import (
     Event,
     Invalid,
     Reason,
+    ViewProgress,
     decode_record,
     encode_record,
     family_of,
@@ -21,6 +22,7 @@ from ugc_events.registry import INTERACTIONS, REACTIONS, VIEWS
 
 USER = UUID("0192f0c1-2345-7000-8000-000000000001")
 FILM = UUID("0192f0c1-2345-7000-8000-00000000000f")
+FUTURE = ViewProgress.VERSION + 1
 NOW_MS = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
 
 TICK = {
@@ -122,8 +124,8 @@ def test_any_json_in_any_field_names_that_field_or_is_valid(
         (encoded(type=7), "type", Reason.WRONG_TYPE),
         (encoded(type=""), "type", Reason.UNKNOWN_TYPE),
         (encoded(schema_version=0), "schema_version", Reason.OUT_OF_RANGE),
-        (encoded(schema_version=2), "schema_version", Reason.FUTURE_VERSION),
-        (encoded(schema_version=2, colour="red"), "schema_version", Reason.FUTURE_VERSION),
+        (encoded(schema_version=FUTURE), "schema_version", Reason.FUTURE_VERSION),
+        (encoded(schema_version=FUTURE, colour="red"), "schema_version", Reason.FUTURE_VERSION),
         (encoded(device="x" * MAX_RECORD_BYTES), "", Reason.TOO_LARGE),
     ],
 )

@@ -27,7 +27,17 @@ def submitted_form(event: Event) -> dict[str, object]:
 @given(events())
 def test_a_submitted_event_becomes_the_record(event: Event) -> None:
     body = msgspec.json.encode(submitted_form(event))
-    assert submit(body, event.received_at, event.user_id) == event
+    # The record is the API's, and so is its version.
+    record = msgspec.structs.replace(event, schema_version=event.VERSION)
+    assert submit(body, event.received_at, event.user_id) == record
+
+
+@given(events())
+def test_a_version_that_is_not_known_here_is_refused(event: Event) -> None:
+    form = submitted_form(event) | {"schema_version": event.VERSION + 1}
+    verdict = submit(msgspec.json.encode(form), event.received_at)
+    assert isinstance(verdict, Invalid)
+    assert (verdict.field, verdict.reason) == ("schema_version", Reason.FUTURE_VERSION)
 
 
 @given(events())

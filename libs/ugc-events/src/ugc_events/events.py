@@ -1,7 +1,8 @@
 """The event types of the three families.
 
 One class is one type. The envelope is in `Event`; a class adds its own fields and nothing else.
-Fields are only ever added, optional, with a default, under a raised `VERSION` of that class.
+Fields are only ever added, optional, None by default, under a raised `VERSION` of that class:
+docs/add-a-field.md.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             equal to the Kafka record's timestamp.
         user_id: from the token, never from the body.
         session_id: one sitting in one app.
-        schema_version: the version of this type that the writer knew.
+        schema_version: the version of this type that the record's writer, the API, knew. An app
+            may tell its own, and is refused where that is newer.
     """
 
     VERSION: ClassVar[int] = 1

@@ -55,12 +55,16 @@ class _Form:
     def event(
         self, form: Any, event_id: UUID, occurred_at: int, received_at: int, user_id: UUID
     ) -> Event:
+        own = dict(zip(self._own, self._values(form), strict=True))
+        # The record is written by the API, with every field that it knows: a consumer that knows
+        # fewer must see a version from its future, however old the app is.
+        own["schema_version"] = self.event_type.VERSION
         return self.event_type(
             event_id=event_id,
             occurred_at=occurred_at,
             received_at=received_at,
             user_id=user_id,
-            **dict(zip(self._own, self._values(form), strict=True)),
+            **own,
         )
 
 
