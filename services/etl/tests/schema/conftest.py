@@ -98,4 +98,6 @@ def insert() -> Callable[..., None]:
 def _literal(value: object) -> str:
     if value is None:
         return "NULL"
+    if isinstance(value, dict):
+        return str(value)  # of texts: written as a Map is
     return str(value) if isinstance(value, int) else f"'{value}'"

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from ugc_etl.schema import Deployment, SchemaClient
 from ugc_etl.schema.files import SqlFile, bootstrap, migrations, repeatables
+from ugc_events import FAMILIES
 
 CLUSTER = Deployment(
     "raw",
@@ -19,9 +20,9 @@ CLUSTER = Deployment(
 )
 SINGLE = replace(CLUSTER, cluster=None)
 WINDOW = "replicated_deduplication_window = 500, replicated_deduplication_window_seconds = 900"
-SHARDED = [
-    "views", "interactions", "reactions", "viewings", "audience", "current_reactions",
-]  # fmt: skip
+RAW = [family.table for family in FAMILIES]
+MARTS = ["viewings", "audience", "current_reactions"]
+SHARDED = RAW + MARTS
 
 
 def rendered(deployment: Deployment) -> list[str]:
@@ -54,7 +55,7 @@ def test_on_a_cluster_every_statement_reaches_every_node() -> None:
 @pytest.mark.parametrize("table", SHARDED)
 def test_on_a_cluster_a_table_is_replicated_in_its_shard_and_distributed(table: str) -> None:
     local = creating(CLUSTER, f"{table}_local")
-    engine = "(Aggregating)?" if table in SHARDED[3:] else ""
+    engine = "(Aggregating)?" if table in MARTS else ""
     path = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'"
     assert re.search(rf"ENGINE = Replicated{engine}MergeTree\({re.escape(path)}\)", local)
     assert WINDOW in local
@@ -92,7 +93,7 @@ def test_a_single_node_has_one_table_with_a_window(table: str) -> None:
 
 
 def test_retention_is_rendered_only_where_there_is_one() -> None:
-    assert len([sql for sql in rendered(SINGLE) if "MODIFY TTL" in sql]) == 3
+    assert len([sql for sql in rendered(SINGLE) if "MODIFY TTL" in sql]) == len(RAW)
     assert not [sql for sql in rendered(replace(SINGLE, raw_retention_days=None)) if "TTL" in sql]
 
 

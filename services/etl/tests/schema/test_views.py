@@ -38,6 +38,7 @@ class Tick:
     at_ms: int
     position_ms: int
     duration_ms: int
+    device: str = "tv"
 
     @property
     def bucket(self) -> int:
@@ -63,7 +64,8 @@ def ticks_of(draw: st.DrawFn) -> Tick:
     minutes = st.integers(0, duration // MINUTE_MS).map(lambda m: m * MINUTE_MS)
     position = draw(st.one_of(st.just(duration), minutes, st.integers(0, duration)))
     at = START_MS + draw(st.integers(0, 40)) * 7 * MINUTE_MS + draw(st.sampled_from([0, 1]))
-    return Tick(film, draw(st.integers(1, 14)), at, position, duration)
+    device = draw(st.sampled_from(["tv", "web"]))
+    return Tick(film, draw(st.integers(1, 14)), at, position, duration, device)
 
 
 ticks_lists = st.lists(ticks_of(), min_size=1, max_size=60)
@@ -160,6 +162,7 @@ def fill(schema: Schema, insert: Callable[..., None]) -> Callable[..., None]:
                     "occurred_at": _text(tick.at_ms),
                     "position_ms": tick.position_ms,
                     "duration_ms": tick.duration_ms,
+                    "device": tick.device,
                 }
                 for tick in some
             ]
@@ -293,6 +296,28 @@ def test_viewings_and_films(schema: Schema, fill: Callable[..., None], ticks: li
 
 @example_settings
 @given(ticks=ticks_lists)
+def test_viewings_by_device(schema: Schema, fill: Callable[..., None], ticks: list[Tick]) -> None:
+    fill(ticks, [])
+    expected = {}
+    for film, viewer, device in {(tick.film, tick.viewer, tick.device) for tick in ticks}:
+        mine = [t for t in ticks if (t.film, t.viewer, t.device) == (film, viewer, device)]
+        expected[str(film), viewer, device] = {
+            "content_id": str(film),
+            "title": _title(film),
+            "genre": "drama" if film in CATALOGUE else "",
+            "viewer": viewer,
+            "device": device,
+            "watched_minutes": len({tick.bucket for tick in mine}),
+            "first_seen": _text(min(tick.at_ms for tick in mine)),
+            "last_seen": _text(max(tick.at_ms for tick in mine)),
+        }
+    found = schema.ask("SELECT * FROM analytics.viewings_by_device")
+    assert {(r["content_id"], r["viewer"], r["device"]): r for r in found} == expected
+    assert len(found) == len(expected)
+
+
+@example_settings
+@given(ticks=ticks_lists)
 def test_retention_has_every_minute(
     schema: Schema, fill: Callable[..., None], ticks: list[Tick]
 ) -> None:
@@ -421,18 +446,45 @@ def test_events_tell_rows_from_events(
         insert(
             schema.engine,
             schema.deployment.table("views"),
-            [{"type": "view_progress", "event_id": event_id, "_offset": offset}],
+            [
+                {
+                    "type": "view_progress",
+                    "event_id": event_id,
+                    "received_at": _text(START_MS + offset % 2),
+                    "_offset": offset,
+                }
+            ],
         )
+    schema.engine.execute(f"TRUNCATE TABLE {schema.deployment.table('interactions')}")
+    click: dict[str, object] = {"type": "click", "received_at": _text(START_MS)}
     insert(
         schema.engine,
         schema.deployment.table("interactions"),
-        [{"type": "click", "event_id": EVENT_IDS[0]}, {"type": "search", "event_id": EVENT_IDS[1]}],
+        [click | {"event_id": EVENT_IDS[0]}, click | {"event_id": EVENT_IDS[1], "type": "search"}],
     )
     rows = schema.ask("SELECT * FROM analytics.events ORDER BY family, type")
     assert [tuple(row.values()) for row in rows] == [
-        ("interactions", "click", 1, 1),
-        ("interactions", "search", 1, 1),
-        ("views", "view_progress", 3, 2),
+        ("interactions", "click", 1, 1, _text(START_MS)),
+        ("interactions", "search", 1, 1, _text(START_MS)),
+        ("views", "view_progress", 3, 2, _text(START_MS + 1)),
+    ]
+
+
+def test_searches_come_once_each(schema: Schema, insert: Callable[..., None]) -> None:
+    table = schema.deployment.table("interactions")
+    schema.engine.execute(f"TRUNCATE TABLE {table}")
+    search = {"type": "search", "occurred_at": _text(START_MS), "viewer": 3}
+    drama = search | {"event_id": EVENT_IDS[0], "filters": {"genre": "drama", "sort": "new"}}
+    for rows in ([drama], [drama, search | {"event_id": EVENT_IDS[1], "viewer": 4}]):
+        insert(schema.engine, table, rows)
+    insert(schema.engine, table, [search | {"event_id": EVENT_IDS[2], "type": "click"}])
+    assert schema.ask("SELECT * FROM analytics.searches ORDER BY viewer") == [
+        {
+            "searched_at": _text(START_MS),
+            "viewer": viewer,
+            "filters": filters,
+        }
+        for viewer, filters in ((3, drama["filters"]), (4, {}))
     ]
 
 
@@ -452,6 +504,9 @@ def test_a_callers_settings_do_not_bend_the_figures(
 ) -> None:
     ticks = TIE + whole(FILMS[0], 1, 2, 3 * MINUTE_MS)
     fill(ticks, [Reaction("rating", EVENT_IDS[0], FILMS[3], 1, START_MS, 7)])
-    for view in ("viewings", "film_stats", "retention", "ratings", "bookmarks", "audience"):
+    for view in (
+        *("viewings", "viewings_by_device", "film_stats", "retention"),
+        *("ratings", "bookmarks", "audience"),
+    ):
         sql = f"SELECT * FROM analytics.{view} ORDER BY ALL"
         assert schema.ask(f"{sql} SETTINGS {setting}") == schema.ask(sql)

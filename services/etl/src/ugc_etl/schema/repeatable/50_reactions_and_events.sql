@@ -59,13 +59,14 @@ CREATE OR REPLACE VIEW $analytics.events $on_cluster
     family String COMMENT 'Family of events',
     type String COMMENT 'Event type',
     rows UInt64 COMMENT 'Rows: one a Kafka record, so a client''s retry is a second one',
-    events UInt64 COMMENT 'Events: different event_id, exact'
+    events UInt64 COMMENT 'Events: different event_id, exact',
+    last_received DateTime64(3, 'UTC') COMMENT 'When the API took the newest of them'
 )
 DEFINER = $definer SQL SECURITY DEFINER
 AS
-SELECT 'views' AS family, type, count() AS rows, uniqExact(event_id) AS events FROM $database.views GROUP BY type
+SELECT 'views' AS family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received FROM $database.views GROUP BY type
 UNION ALL
-SELECT 'interactions' AS family, type, count() AS rows, uniqExact(event_id) AS events FROM $database.interactions GROUP BY type
+SELECT 'interactions' AS family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received FROM $database.interactions GROUP BY type
 UNION ALL
-SELECT 'reactions' AS family, type, count() AS rows, uniqExact(event_id) AS events FROM $database.reactions GROUP BY type
+SELECT 'reactions' AS family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received FROM $database.reactions GROUP BY type
 COMMENT 'Rows and events of the raw tables by type';
