@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ from ugc_local.process import (
     ProcessIdentity,
     stop_all,
     stop_trees,
+    tree_memory_bytes,
 )
 
 # Says so when it is ready, then waits to be stopped.
@@ -205,3 +207,39 @@ def test_closing_the_guard_stops_what_still_runs(tmp_path):
         first_line(process)
     assert not process.identity.is_alive()
     assert process.wait(Deadline.after(20)) == -signal.SIGTERM
+
+
+def test_a_guard_that_stays_keeps_logs_short_until_all_have_ended(tmp_path):
+    chatter = "import time\nwhile True: print('x' * 999, flush=True); time.sleep(0.001)"
+    guard = Guard()
+    process = start(tmp_path, chatter, guard=guard)
+    keeper = guard.identity
+    guard.release([process.log], max_log_bytes=20_000)
+    cut_off = tmp_path / "child.log.1"
+    assert Deadline.after(60).poll(cut_off.exists)
+    assert process.identity.is_alive()
+    # Whole lines, and the writer goes on behind the cut.
+    assert set(cut_off.read_text().splitlines()) == {"x" * 999}
+    assert Deadline.after(20).poll(lambda: process.log.stat().st_size > 0)
+    assert process.log.read_bytes().startswith(b"x")
+    process.stop(grace_s=20)
+    assert Deadline.after(20).poll(lambda: not keeper.is_alive())
+
+
+def test_a_process_is_known_by_its_start_however_the_clock_is_set(tmp_path):
+    process = start(tmp_path, QUIET)
+    assert ProcessIdentity.of(process.pid) == process.identity
+    assert process.identity.is_alive()
+    uptime_s = time.time() - psutil.boot_time()
+    assert sys.platform != "linux" or 0 < process.identity.created_s <= uptime_s + 2
+    process.stop(grace_s=20)
+
+
+def test_memory_is_that_of_the_whole_tree(tmp_path):
+    process = start(tmp_path, FAMILY)
+    first_line(process)
+    root = psutil.Process(process.pid)
+    (child,) = root.children()
+    alone = root.memory_info().rss
+    assert tree_memory_bytes(root) >= alone + child.memory_info().rss * 0.9
+    process.stop(grace_s=20)

@@ -18,7 +18,14 @@ from ugc_local.options import PortChoice, Services, StackOptions
 from ugc_local.ports import LOOPBACK
 from ugc_local.process import ProcessIdentity
 from ugc_local.stack import Stack, StackError, stop_stack
-from ugc_local.state import exclusive, read_state
+from ugc_local.state import (
+    Endpoints,
+    ProcessRecord,
+    StackState,
+    exclusive,
+    read_state,
+    write_state,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -167,7 +174,8 @@ def test_a_killed_foreground_leaves_nothing_and_its_data_is_continued(tmp_path, 
     try:
         state = read_state(tmp_path)
         assert state is not None
-        assert len(state.alive()) == 5
+        assert state.complete
+        assert len(state.alive()) == 6
         assert answers_ok(state.endpoints.api_url)
         client = KafkaClient(state.endpoints.kafka_bootstrap)
         assert [record.value for record in client.read_all(registry.VIEWS.topic)] == [b"kept"]
@@ -176,7 +184,7 @@ def test_a_killed_foreground_leaves_nothing_and_its_data_is_continued(tmp_path, 
             Stack(StackOptions(tmp_path, services=SERVICES), environ).up()
     finally:
         stopped = stop_stack(tmp_path)
-    assert stopped == ["clickhouse", "kafka", "api", "etl-1", "etl-2"]
+    assert stopped == ["clickhouse", "kafka", "api", "etl-1", "etl-2", "log-keeper"]
     assert not running_in(tmp_path)
     assert read_state(tmp_path) is None
     assert stop_stack(tmp_path) == []
@@ -205,6 +213,43 @@ def test_a_taken_port_is_one_sentence(tmp_path, environ):
             Stack(options, environ).up()
     with exclusive(tmp_path):
         assert not running_in(tmp_path)
+
+
+def test_two_ports_that_are_the_same_are_one_sentence(tmp_path, environ):
+    options = StackOptions(tmp_path, ports=PortChoice(api=20_007, kafka=20_007), services=SERVICES)
+    with pytest.raises(StackError, match="port 20007 is asked for twice"):
+        Stack(options, environ).up()
+
+
+def test_a_disk_without_room_is_said_before_anything_starts(tmp_path, environ):
+    options = StackOptions(tmp_path / "data", min_free_bytes=1 << 60, services=SERVICES)
+    steps: list[str] = []
+    with pytest.raises(StackError, match=r"MiB left, and a stack needs .*: free some, or choose"):
+        Stack(options, environ, steps.append).up()
+    assert steps == []
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["lock"]
+
+
+def test_a_directory_that_cannot_be_written_is_one_sentence(environ):
+    """Where not even root can."""
+    nowhere = Path("/proc/ugc" if sys.platform.startswith("linux") else "/System/ugc")
+    with pytest.raises(StackError, match=f"{nowhere}.*: choose a --data-dir that can be written"):
+        Stack(StackOptions(nowhere, services=SERVICES), environ).up()
+
+
+def test_the_record_of_another_run_of_the_machine_stops_nothing(tmp_path, environ):
+    """After a reboot pids are other processes': this very one, say."""
+    me = ProcessIdentity.of(os.getpid())
+    endpoints = Endpoints("127.0.0.1:1", "127.0.0.1", 2, "http://x:3", "embedded", "http://x:4", ())
+    mine = ProcessRecord("etl-1", me.pid, me.created_s, log="")
+    write_state(tmp_path, StackState(endpoints, (mine,), "another boot", complete=True))
+    assert stop_stack(tmp_path) == []
+    write_state(tmp_path, StackState(endpoints, (mine,), "another boot", complete=True))
+    steps: list[str] = []
+    options = StackOptions(tmp_path, min_free_bytes=1 << 60, services=SERVICES)
+    with pytest.raises(StackError, match="MiB left"):
+        Stack(options, environ, steps.append).up()
+    assert steps == ["the last run was not stopped in order: going on with its data"]
 
 
 def test_a_process_that_dies_later_is_noticed(stack):

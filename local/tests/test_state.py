@@ -2,6 +2,7 @@ import os
 
 import pytest
 from ugc_local.credentials import keep_credentials
+from ugc_local.ports import PortNumbers
 from ugc_local.process import ProcessIdentity
 from ugc_local.state import (
     Endpoints,
@@ -10,8 +11,11 @@ from ugc_local.state import (
     StateError,
     delete_data,
     exclusive,
+    is_busy,
+    read_ports,
     read_state,
     remove_state,
+    write_ports,
     write_state,
 )
 
@@ -46,7 +50,9 @@ def test_a_state_is_read_as_it_was_written_until_it_is_removed(tmp_path):
 def test_only_processes_with_their_time_of_creation_are_alive():
     me = ProcessIdentity.of(os.getpid())
     mine, reused = record("mine", me.pid, me.created_s), record("reused", me.pid, 1.0)
-    assert StackState(ENDPOINTS, (mine, reused)).alive() == [mine]
+    state = StackState(ENDPOINTS, (mine, reused), boot_id="this one")
+    assert state.alive("this one") == [mine]
+    assert state.alive("the next one") == []
 
 
 @pytest.mark.parametrize("damage", ["{", '{"endpoints": 1}', ""])
@@ -57,6 +63,22 @@ def test_a_damaged_file_is_named(tmp_path, damage):
     (tmp_path / "credentials.json").write_text(damage)
     with pytest.raises(StateError, match=r"credentials\.json cannot be read"):
         keep_credentials(tmp_path)
+
+
+def test_ports_are_remembered_and_a_damaged_note_is_none(tmp_path):
+    ports = PortNumbers(1, 2, 3, 4, 5, (6, 7))
+    assert read_ports(tmp_path) is None
+    write_ports(tmp_path, ports)
+    assert read_ports(tmp_path) == ports
+    (tmp_path / "ports.json").write_text("{")
+    assert read_ports(tmp_path) is None
+
+
+def test_a_directory_is_busy_while_a_command_has_it(tmp_path):
+    assert not is_busy(tmp_path)
+    with exclusive(tmp_path):
+        assert is_busy(tmp_path)
+    assert not is_busy(tmp_path)
 
 
 def test_credentials_are_made_once_and_differ_between_directories(tmp_path):

@@ -11,14 +11,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 from rich.console import Console
 
-from ugc_local.credentials import ADMIN
+from ugc_local.credentials import ADMIN, Credentials, keep_credentials
 from ugc_local.demo.analyst import Analyst, QueryError
 from ugc_local.demo.run import Demo, DemoError, DemoOptions, load_catalogue
-from ugc_local.generator import Plan, ReplayError, token_minter
-from ugc_local.guide import first_steps
+from ugc_local.generator import ReplayError, token_minter
+from ugc_local.guide import films, first_steps
 from ugc_local.kafka.client import KafkaClientError
 from ugc_local.options import PortChoice, StackOptions
-from ugc_local.stack import Stack, StackError, stop_stack
+from ugc_local.stack import AlreadyRunsError, Stack, StackError, stop_stack
+from ugc_local.state import Endpoints
 from ugc_local.terminal import Terminal
 from ugc_local.tools.forms import (
     data_dir_option,
@@ -45,20 +46,25 @@ for command in (status_command, send_command, query_command, logs_command):
 
 @ugc.command()
 @data_dir_option
-@click.option("--consumers", default=2, type=click.IntRange(1, 64), help="ETL processes.")
+@click.option("--consumers", type=click.IntRange(1, 64), help="ETL processes; else 2.")
 @click.option("--api-port", type=_port, help="Of the API; else a free one.")
 @click.option("--clickhouse-http-port", type=_port, help="Of ClickHouse's HTTP; else a free one.")
 @click.option("--clickhouse-native-port", type=_port, help="Of its native protocol; likewise.")
 @click.option("--kafka-port", type=_port, help="Of Kafka; likewise.")
 def up(
     data_dir: Path,
-    consumers: int,
+    consumers: int | None,
     api_port: int | None,
     clickhouse_http_port: int | None,
     clickhouse_native_port: int | None,
     kafka_port: int | None,
 ) -> None:
-    """Start the platform and leave it running; say how to use it."""
+    """Start the platform and leave it running; say how to use it.
+
+    The data of an earlier run are gone on with, at the same addresses where no others are asked
+    for. After a crash, of a part or of all, the same command starts again what is missing; where
+    all runs it says how to use it.
+    """
     terminal = Terminal()
     ports = PortChoice(
         kafka=kafka_port,
@@ -66,18 +72,21 @@ def up(
         clickhouse_http=clickhouse_http_port,
         api=api_port,
     )
-    options = StackOptions(data_dir, etl_consumers=consumers, ports=ports)
+    options = StackOptions(data_dir, etl_consumers=consumers or 2, ports=ports)
 
     def start() -> None:
-        with Stack(options, os.environ, terminal.step) as stack:
-            secrets = stack.credentials
-            admin = Analyst(stack.clickhouse_http_url, ADMIN, secrets.admin_password)
-            now = datetime.now(UTC)
-            plan = Plan(seed=1, day=now.date(), target_events=0)
-            load_catalogue(admin, plan.catalogue)
-            mint = token_minter(secrets.jwt_secret, issued_at_s=int(time.time()))
-            page = first_steps(stack.endpoints, secrets, mint, plan.catalogue[0], now, data_dir)
-            stack.detach()
+        stack = Stack(options, os.environ, terminal.step)
+        try:
+            with stack:
+                admin = Analyst(stack.clickhouse_http_url, ADMIN, stack.credentials.admin_password)
+                load_catalogue(admin, films())
+                page = _page(stack.endpoints, stack.credentials, data_dir)
+                stack.detach()
+        except AlreadyRunsError as running:
+            if consumers or ports.given():
+                raise
+            terminal.step("it runs already: ugc status says how well")
+            page = _page(running.state.endpoints, keep_credentials(data_dir), data_dir)
         click.echo(page)
 
     terminal.attempt(start, failures=_FAILURES, interrupted=_INTERRUPTED)
@@ -153,6 +162,12 @@ def demo(
         return 0 if found.match else 1
 
     terminal.attempt(play, failures=_FAILURES, interrupted=_INTERRUPTED)
+
+
+def _page(endpoints: Endpoints, secrets: Credentials, data_dir: Path) -> str:
+    mint = token_minter(secrets.jwt_secret, issued_at_s=int(time.time()))
+    film = films()[0]
+    return first_steps(endpoints, secrets, mint, film, datetime.now(UTC), data_dir)
 
 
 def _wait_for_key(admin: Analyst) -> None:

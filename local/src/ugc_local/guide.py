@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import datetime
+import shlex
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
 
 from ugc_local.credentials import ANALYST, Credentials
-from ugc_local.generator import Film
+from ugc_local.generator import Film, Plan
 from ugc_local.state import Endpoints
 
+DEFAULT_DATA_DIR = Path("build/local")
 VIEWER = UUID("0198a000-0000-7000-8000-000000000001")
 _SESSION = UUID("0198a000-0000-7000-8000-0000000000aa")
 
-QUESTIONS = (
+_QUESTIONS = (
     "SELECT title, viewers, watched_minutes, finish_rate FROM analytics.most_watched LIMIT 10",
     "SELECT title, viewers, completion_q50, drop_off_minute FROM analytics.film_stats LIMIT 10",
     "SELECT * FROM analytics.events",
 )
+
+
+def films() -> Sequence[Film]:
+    """The catalogue that `up` loads; the day of a plan has no say in it."""
+    return Plan(seed=1, day=date(2026, 1, 1), target_events=0).catalogue
 
 
 def first_steps(
@@ -41,7 +48,9 @@ def first_steps(
         "device": "web",
     }
     ask = 'curl -sS "$CLICKHOUSE/?default_format=PrettyCompactMonoBlock" -u "$ANALYST"'
-    questions = "\n".join(f'  {ask} --data "{sql}"' for sql in QUESTIONS)
+    questions = "\n".join(f'  {ask} --data "{sql}"' for sql in _QUESTIONS)
+    here = f"--data-dir {shlex.quote(str(data_dir))}"
+    elsewhere = "" if data_dir == DEFAULT_DATA_DIR else f"\nHere that is ugc status {here}, …"
     return f"""
 The platform is up.
   API          {endpoints.api_url}
@@ -61,5 +70,5 @@ Send an event (a minute of “{film.title}”):
 Ask questions:
 {questions}
 
-Stop it with: make down
+Look at it with make status, read its logs with make logs, stop it with make down.{elsewhere}
 """

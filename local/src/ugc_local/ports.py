@@ -6,6 +6,8 @@ import secrets
 import socket
 from collections.abc import Mapping
 
+import msgspec
+
 LOOPBACK = "127.0.0.1"
 
 # Below the ranges from which Linux (32768-60999) and macOS (49152-65535) give ports to outgoing
@@ -29,6 +31,60 @@ def free_ports(count: int) -> list[int]:
         if port not in chosen and is_free(port):
             chosen.append(port)
     return chosen
+
+
+class PortNumbers(msgspec.Struct, frozen=True):
+    """Every port that a stack listens on."""
+
+    kafka: int
+    kafka_controller: int
+    clickhouse_native: int
+    clickhouse_http: int
+    api: int
+    etl_metrics: tuple[int, ...]
+
+    def all(self) -> tuple[int, ...]:
+        return (
+            *(self.kafka, self.kafka_controller, self.clickhouse_native, self.clickhouse_http),
+            *(self.api, *self.etl_metrics),
+        )
+
+
+def choose_ports(
+    given: Mapping[str, int], remembered: PortNumbers | None, consumers: int
+) -> PortNumbers:
+    """The ports of a stack with so many ETL consumers.
+
+    Those `given`, by the names of PortNumbers, which must be free; else those of the last run,
+    so that its addresses go on to be right, where they are free; else any. Raises PortTakenError.
+    """
+    twice = {port for port in given.values() if list(given.values()).count(port) > 1}
+    if twice:
+        raise PortTakenError(f"port {min(twice)} is asked for twice: choose different ones")
+    require_free({_PURPOSES[name]: port for name, port in given.items()})
+    taken = set(given.values())
+
+    def pick(port: int | None) -> int:
+        if port is None or port in taken or not is_free(port):
+            port = next(free for free in free_ports(len(taken) + 1) if free not in taken)
+        taken.add(port)
+        return port
+
+    old = msgspec.structs.asdict(remembered) if remembered else {}
+    old_metrics = old.pop("etl_metrics", ())
+    single = {name: given[name] if name in given else pick(old.get(name)) for name in _PURPOSES}
+    metrics = [pick(port) for port in old_metrics[:consumers]]
+    metrics += [pick(None) for _ in range(consumers - len(metrics))]
+    return PortNumbers(**single, etl_metrics=tuple(metrics))
+
+
+_PURPOSES = {
+    "kafka": "Kafka",
+    "kafka_controller": "Kafka's controller",
+    "clickhouse_native": "ClickHouse's native protocol",
+    "clickhouse_http": "ClickHouse's HTTP",
+    "api": "the API",
+}
 
 
 def is_free(port: int) -> bool:

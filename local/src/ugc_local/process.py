@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -17,8 +18,8 @@ import psutil
 
 from ugc_local.deadline import Deadline
 
-# psutil derives the time of creation from the boot time, which moves when the clock is set.
-_CREATION_TOLERANCE_S = 2.0
+# Of a float written as text; two processes with one pid are much further apart.
+_CREATION_TOLERANCE_S = 0.005
 
 _KILL_S = 10.0
 
@@ -27,8 +28,9 @@ _KILL_S = 10.0
 _GATE = 'read -r _ && exec "$@" </dev/null'
 
 
-# What the guard is told of processes that are to outlive their starter.
-RELEASE = "release\n"
+# What the guard is told of processes that are to outlive their starter; with logs to keep short,
+# it is followed by their bound in bytes and their paths as JSON.
+RELEASE = "release"
 
 
 class ProcessExitedError(Exception):
@@ -37,7 +39,11 @@ class ProcessExitedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process, told apart from a later one that got the same pid by its time of creation."""
+    """A process, told apart from a later one that got the same pid by its time of creation.
+
+    `created_s` is in seconds since the machine's start on Linux, where setting the clock moves
+    the time of day of everything that ever happened, and since the epoch elsewhere.
+    """
 
     pid: int
     created_s: float
@@ -45,13 +51,13 @@ class ProcessIdentity:
     @classmethod
     def of(cls, pid: int) -> ProcessIdentity:
         """Raises psutil.NoSuchProcess if there is none."""
-        return cls(pid, psutil.Process(pid).create_time())
+        return cls(pid, _created_s(psutil.Process(pid)))
 
     def process(self) -> psutil.Process | None:
         """The living process, or None when it has ended (a zombie has) or the pid is another's."""
         try:
             found = psutil.Process(self.pid)
-            if abs(found.create_time() - self.created_s) > _CREATION_TOLERANCE_S:
+            if abs(_created_s(found) - self.created_s) > _CREATION_TOLERANCE_S:
                 return None
             return None if found.status() == psutil.STATUS_ZOMBIE else found
         except psutil.NoSuchProcess:
@@ -59,6 +65,25 @@ class ProcessIdentity:
 
     def is_alive(self) -> bool:
         return self.process() is not None
+
+
+def _created_s(process: psutil.Process) -> float:
+    if not sys.platform.startswith("linux"):
+        return process.create_time()
+    try:
+        text = Path(f"/proc/{process.pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(process.pid) from error
+    # proc_pid_stat(5): field 22, in clock ticks; field 2 is a name in brackets with anything in it.
+    return int(text.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def boot_id() -> str:
+    """Names this run of the machine, where times of creation count from its start; else empty."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def stop_trees(identities: Iterable[ProcessIdentity], *, grace_s: float) -> None:
@@ -148,10 +173,28 @@ class Guard:
         """Stop this process too; a line in the pipe outlives its writer."""
         self._tell(f"{identity.pid} {identity.created_s!r}\n")
 
-    def release(self) -> None:
-        """Let all that it watches outlive this process, and end the guard."""
-        self._tell(RELEASE)
-        self.close()
+    @property
+    def identity(self) -> ProcessIdentity:
+        """Of the guard's own process, to be asked while it runs."""
+        return ProcessIdentity.of(self._process.pid)
+
+    def release(self, logs: Sequence[Path] = (), *, max_log_bytes: int = 0) -> None:
+        """Let all that it watches outlive this process.
+
+        The guard ends; or, given logs, it lives on with what it watched and keeps each of them
+        below about `max_log_bytes`.
+        """
+        if not logs:
+            self._tell(f"{RELEASE}\n")
+            self.close()
+            return
+        words = {"max_bytes": max_log_bytes, "logs": [str(path) for path in logs]}
+        self._tell(f"{RELEASE} {json.dumps(words)}\n")
+        stdin = self._process.stdin
+        assert stdin is not None  # noqa: S101 - it was opened as a pipe
+        stdin.close()
+        # It is nobody's child from now on: nothing to reap, and no warning that it still runs.
+        self._process.returncode = 0
 
     def _tell(self, line: str) -> None:
         stdin = self._process.stdin

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -25,12 +27,13 @@ from ugc_local.kafka.broker import BrokerPorts, bootstrap_servers, start_broker
 from ugc_local.kafka.client import KafkaClient, KafkaClientError, Topic
 from ugc_local.kafka.distribution import DistributionError, local_repository
 from ugc_local.options import StackOptions
-from ugc_local.ports import LOOPBACK, PortTakenError, free_ports, require_free
+from ugc_local.ports import LOOPBACK, PortTakenError, choose_ports, is_free
 from ugc_local.process import (
     Guard,
     Process,
     ProcessExitedError,
     ProcessIdentity,
+    boot_id,
     stop_all,
     stop_trees,
 )
@@ -41,9 +44,11 @@ from ugc_local.state import (
     StateError,
     delete_data,
     exclusive,
+    read_ports,
     read_state,
     remove_state,
     require_deletable,
+    write_ports,
     write_state,
 )
 from ugc_local.stores import (
@@ -56,10 +61,10 @@ from ugc_local.stores import (
 )
 
 ETL_GROUP = "ugc-etl"
-MIN_FREE_BYTES = 512 << 20
-"""Less free space than this is not enough to start: the stores' own files and a little traffic."""
+LOG_KEEPER = "log-keeper"
 
 _STOP_GRACE_S = 15.0
+_LET_GO_S = 3.0
 
 # What a child may need of the caller's environment. Settings of the services are not among it:
 # a KAFKA_BOOTSTRAP_SERVERS for something else must not reach them.
@@ -72,6 +77,14 @@ OnStep = Callable[[str], None]
 
 class StackError(Exception):
     """The stack cannot do what was asked; the message says why, with logs where they help."""
+
+
+class AlreadyRunsError(StackError):
+    """All of a stack runs on the data directory already."""
+
+    def __init__(self, message: str, state: StackState) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class Stack:
@@ -160,6 +173,7 @@ class Stack:
                     require_deletable(self._data_dir)  # before a lock is put there
                 self._held.enter_context(exclusive(self._data_dir))
                 self._clear_leftovers()
+                self._require_space()
                 if self._options.fresh:
                     delete_data(self._data_dir)
         except BaseException:
@@ -175,7 +189,13 @@ class Stack:
     def detach(self) -> None:
         """Leave it running behind this process, until stop_stack(data_dir); down() is idle then."""
         if self._guard is not None:
-            self._guard.release()
+            keeper = self._guard.identity
+            record = ProcessRecord(LOG_KEEPER, keeper.pid, keeper.created_s, log="")
+            self._write_state(record, complete=True)
+            self._guard.release(
+                [process.log for process in self._processes.values()],
+                max_log_bytes=self._options.max_log_bytes,
+            )
             self._guard = None
         self._processes.clear()
         self._held.close()
@@ -216,32 +236,42 @@ class Stack:
 
     def _clear_leftovers(self) -> None:
         state = read_state(self._data_dir)
-        alive = state.alive() if state else []
-        if state and len(alive) == len(state.processes) > 0:
-            raise StackError(
+        if state is None:
+            return
+        alive = state.alive()
+        if state.complete and len(alive) == len(state.processes):
+            raise AlreadyRunsError(
                 f"a stack already runs on {self._data_dir} (API at {state.endpoints.api_url}): "
-                f"stop it first: make down, or ugc down --data-dir {self._options.data_dir}"
+                f"stop it first: make down, or ugc down --data-dir {self._options.data_dir}",
+                state,
             )
+        ended = [record.name for record in state.processes if record not in alive]
         if alive:
-            names = ", ".join(record.name for record in alive)
-            self._on_step(f"stopping what an earlier run left behind: {names}")
+            why = f"{', '.join(ended)} had ended" if ended else "its start was cut short"
+            self._on_step(f"{why}: starting everything again, with the data and addresses it had")
             _stop_records(alive)
+        else:
+            self._on_step("the last run was not stopped in order: going on with its data")
+            # Workers notice that their master was killed, and let its port go, within a second.
+            ports = read_ports(self._data_dir)
+            Deadline.after(_LET_GO_S).poll(lambda: ports is None or all(map(is_free, ports.all())))
         remove_state(self._data_dir)
 
+    def _require_space(self) -> None:
+        free, least = shutil.disk_usage(self._data_dir).free, self._options.min_free_bytes
+        if free < least:
+            raise StackError(
+                f"the disk of {self._data_dir} has {free >> 20} MiB left, and a stack needs "
+                f"{least >> 20} MiB to start: free some, or choose another --data-dir"
+            )
+
     def _start(self) -> None:
-        given = self._options.ports
-        kafka, controller, native, http, api, *metrics = free_ports(5 + self._options.etl_consumers)
-        broker_ports = BrokerPorts(given.kafka or kafka, controller)
-        server_ports = ServerPorts(given.clickhouse_native or native, given.clickhouse_http or http)
-        api_port = given.api or api
-        require_free(
-            {
-                "Kafka": broker_ports.client,
-                "ClickHouse's native protocol": server_ports.native,
-                "ClickHouse's HTTP": server_ports.http,
-                "the API": api_port,
-            }
+        ports = choose_ports(
+            self._options.ports.given(), read_ports(self._data_dir), self._options.etl_consumers
         )
+        write_ports(self._data_dir, ports)
+        broker_ports = BrokerPorts(ports.kafka, ports.kafka_controller)
+        server_ports = ServerPorts(ports.clickhouse_native, ports.clickhouse_http)
         self._credentials = keep_credentials(self._data_dir)
         self._endpoints = Endpoints(
             kafka_bootstrap=bootstrap_servers(broker_ports),
@@ -249,12 +279,12 @@ class Stack:
             clickhouse_native_port=server_ports.native,
             clickhouse_http_url=http_url(server_ports),
             clickhouse_kind=server_kind(server_argv(Path("config.xml"), self._environ)),
-            api_url=f"http://{LOOPBACK}:{api_port}",
-            etl_metrics_urls=tuple(f"http://{LOOPBACK}:{port}" for port in metrics),
+            api_url=f"http://{LOOPBACK}:{ports.api}",
+            etl_metrics_urls=tuple(f"http://{LOOPBACK}:{port}" for port in ports.etl_metrics),
         )
         self._guard = guard = Guard()
         self._start_stores(broker_ports, server_ports, guard)
-        self._start_services(api_port, metrics, guard)
+        self._start_services(ports.api, ports.etl_metrics, guard)
 
     def _start_stores(
         self, broker_ports: BrokerPorts, server_ports: ServerPorts, guard: Guard
@@ -361,17 +391,17 @@ class Stack:
     def _add(self, process: Process) -> Process:
         """Keep it, and write it down at once: a crash of this process leaves its trace."""
         self._processes[process.name] = process
-        write_state(
-            self._data_dir,
-            StackState(
-                self.endpoints,
-                tuple(
-                    ProcessRecord(name, known.pid, known.identity.created_s, str(known.log))
-                    for name, known in self._processes.items()
-                ),
-            ),
-        )
+        self._write_state(complete=False)
         return process
+
+    def _write_state(self, *more: ProcessRecord, complete: bool) -> None:
+        records = (
+            ProcessRecord(name, known.pid, known.identity.created_s, str(known.log))
+            for name, known in self._processes.items()
+        )
+        write_state(
+            self._data_dir, StackState(self.endpoints, (*records, *more), boot_id(), complete)
+        )
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._options.ready_s)
@@ -411,14 +441,24 @@ def _in_stop_order(names: Sequence[str]) -> list[list[str]]:
 def _as_stack_error() -> Iterator[None]:
     try:
         yield
+    except OSError as error:
+        raise StackError(_sentence(error)) from error
     except (
         ConfigurationError,
         DistributionError,
         KafkaClientError,
         NotReadyError,
-        OSError,
         PortTakenError,
         ProcessExitedError,
         StateError,
     ) as error:
         raise StackError(str(error)) from error
+
+
+def _sentence(error: OSError) -> str:
+    """What the system said, of which file, and what to do about it."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return f"{error}: the disk is full, free some of it or choose another --data-dir"
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR}:
+        return f"{error}: choose a --data-dir that can be written"
+    return str(error)

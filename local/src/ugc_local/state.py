@@ -12,10 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from ugc_local.process import ProcessIdentity
+from ugc_local.ports import PortNumbers
+from ugc_local.process import ProcessIdentity, boot_id
 
 CREDENTIALS = "credentials.json"
-_LOCK, _STATE = "lock", "state.json"
+_LOCK, _STATE, _PORTS = "lock", "state.json", "ports.json"
 
 
 class StateError(Exception):
@@ -48,13 +49,23 @@ class Endpoints(msgspec.Struct, frozen=True):
 
 
 class StackState(msgspec.Struct, frozen=True):
-    """A stack: its addresses and its processes in the order of their start. No secrets."""
+    """A stack: its addresses and its processes in the order of their start. No secrets.
+
+    Attributes:
+        boot_id: of the machine's run in which it was started; pids and times mean nothing in
+            another.
+        complete: whether all of it was started, and left running.
+    """
 
     endpoints: Endpoints
     processes: tuple[ProcessRecord, ...] = ()
+    boot_id: str = ""
+    complete: bool = False
 
-    def alive(self) -> list[ProcessRecord]:
-        """Those of its processes that still run."""
+    def alive(self, boot: str | None = None) -> list[ProcessRecord]:
+        """Those of its processes that still run, in this run of the machine (`boot`)."""
+        if self.boot_id != (boot_id() if boot is None else boot):
+            return []
         return [record for record in self.processes if record.identity.is_alive()]
 
 
@@ -73,6 +84,18 @@ def read_state(data_dir: Path) -> StackState | None:
 
 def write_state(data_dir: Path, state: StackState) -> None:
     write_private(_path(data_dir), msgspec.json.format(msgspec.json.encode(state)))
+
+
+def read_ports(data_dir: Path) -> PortNumbers | None:
+    """The ports of the directory's last run, so that its addresses can stay; None at first."""
+    try:
+        return msgspec.json.decode((data_dir / _PORTS).read_bytes(), type=PortNumbers)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None  # others do as well
+
+
+def write_ports(data_dir: Path, ports: PortNumbers) -> None:
+    write_private(data_dir / _PORTS, msgspec.json.format(msgspec.json.encode(ports)))
 
 
 def remove_state(data_dir: Path) -> None:
@@ -95,7 +118,7 @@ def delete_data(data_dir: Path) -> None:
         if (data_dir / name).exists():
             shutil.rmtree(data_dir / name)
     # Last, so that an interrupted deletion is continued.
-    for name in (_STATE, CREDENTIALS):
+    for name in (_STATE, _PORTS, CREDENTIALS):
         (data_dir / name).unlink(missing_ok=True)
 
 
@@ -130,6 +153,15 @@ def exclusive(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_busy(data_dir: Path) -> bool:
+    """Whether a command is at work in the directory: starting, stopping, or in the foreground."""
+    try:
+        with exclusive(data_dir):
+            return False
+    except StateError:
+        return True
 
 
 def _path(data_dir: Path) -> Path:

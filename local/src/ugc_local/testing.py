@@ -1,4 +1,4 @@
-"""A pytest plugin: one real broker and one real ClickHouse server for a whole session.
+"""A pytest plugin: one real broker, one real ClickHouse server, one real stack for a session.
 
 They start when the first test asks for them, and stop with the session, even if pytest is
 killed. Tests keep out of each other's way by names: topics with a prefix of their own, databases
@@ -10,17 +10,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from ugc_local.clickhouse.configuration import ServerPorts, User
-from ugc_local.credentials import ADMIN, ANALYST, new_credentials
+from ugc_local.credentials import ADMIN, ANALYST, Credentials, new_credentials
 from ugc_local.deadline import Deadline
 from ugc_local.kafka.broker import BrokerPorts, bootstrap_servers, start_broker
 from ugc_local.kafka.client import KafkaClient
 from ugc_local.kafka.distribution import local_repository
+from ugc_local.options import StackOptions
 from ugc_local.ports import LOOPBACK, free_ports
 from ugc_local.process import Guard
+from ugc_local.state import Endpoints
 from ugc_local.stores import await_clickhouse, await_kafka, http_url, start_clickhouse
 
 _READY_S = 90.0
@@ -102,3 +105,32 @@ def clickhouse(
         )
     finally:
         server.stop(grace_s=_GRACE_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The session's stack: everything, with the API and the ETL, and the catalogue loaded.
+
+    Commands reach it by `--data-dir`; they share its tables, so viewers of their own keep tests
+    apart.
+    """
+
+    data_dir: Path
+    endpoints: Endpoints
+    credentials: Credentials
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A stack in the foreground of the tests; a path with blanks and letters beyond ASCII."""
+    # Here, since every test loads this plugin, and few need all of it.
+    from ugc_local.demo.analyst import Analyst  # noqa: PLC0415
+    from ugc_local.demo.run import load_catalogue  # noqa: PLC0415
+    from ugc_local.guide import films  # noqa: PLC0415
+    from ugc_local.stack import Stack  # noqa: PLC0415
+
+    data_dir = tmp_path_factory.mktemp("the platform, платформа")
+    with Stack(StackOptions(data_dir, ready_s=_READY_S), os.environ, print) as stack:
+        admin = Analyst(stack.clickhouse_http_url, ADMIN, stack.credentials.admin_password)
+        load_catalogue(admin, films())
+        yield Platform(data_dir, stack.endpoints, stack.credentials)

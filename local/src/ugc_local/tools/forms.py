@@ -17,8 +17,8 @@ import msgspec
 from rich.markup import escape
 
 from ugc_local.credentials import ANALYST
-from ugc_local.generator import Plan, token_minter
-from ugc_local.guide import VIEWER
+from ugc_local.generator import token_minter
+from ugc_local.guide import DEFAULT_DATA_DIR, VIEWER, films
 from ugc_local.kafka.client import KafkaClientError
 from ugc_local.state import StateError
 from ugc_local.terminal import Terminal
@@ -46,7 +46,7 @@ _PROGRESS_EVERY = 10_000
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build/local"),
+    default=DEFAULT_DATA_DIR,
     show_default=True,
     help="Holds the data, logs and secrets of the stack.",
 )
@@ -132,8 +132,7 @@ def send_command(
 
 def _example(type_name: str) -> Iterator[Given]:
     now = datetime.now(UTC)
-    film = Plan(seed=1, day=now.date(), target_events=0).catalogue[0]
-    event = example(event_types()[type_name], film, now)
+    event = example(event_types()[type_name], films()[0], now)
     return iter([Given("example", json.dumps(event, ensure_ascii=False).encode())])
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ugc_local.log_bounds import earlier
+
 _TAIL_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 16
 _PAUSE_S = 0.2
@@ -66,12 +68,16 @@ class _Followed:
     offset: int
 
     def news(self, path: Path) -> list[str]:
-        """Whole lines since the last call; from the start where the file is another or shorter."""
+        """Whole lines since the last call; from the start where the file is another or was cut."""
+        before = b""
         try:
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
-                if status.st_ino != self.inode or status.st_size < self.offset:
+                if status.st_ino != self.inode:
                     self.inode, self.offset = status.st_ino, 0
+                elif status.st_size < self.offset:
+                    before = self._rest(earlier(path))
+                    self.offset = 0
                 file.seek(self.offset)
                 content = file.read(_PIECE_BYTES)
         except FileNotFoundError:
@@ -80,7 +86,17 @@ class _Followed:
         if not end and len(content) == _PIECE_BYTES:
             end = len(content)  # an endless line: in pieces
         self.offset += end
-        return content[:end].decode(errors="replace").splitlines()
+        return (before + content[:end]).decode(errors="replace").splitlines()
+
+    def _rest(self, cut_off: Path) -> bytes:
+        """What was written to a log between the last call and the cut."""
+        try:
+            with cut_off.open("rb") as file:
+                file.seek(self.offset)
+                rest = file.read(_TAIL_BYTES)
+        except FileNotFoundError:
+            return b""
+        return rest[: rest.rfind(b"\n") + 1]
 
 
 def tail(logs: dict[str, Path], count: int) -> Iterator[Line]:

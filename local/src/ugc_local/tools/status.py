@@ -19,9 +19,10 @@ from ugc_local.credentials import ADMIN
 from ugc_local.health import probe
 from ugc_local.kafka.client import KafkaClient, KafkaClientError
 from ugc_local.kafka.distribution import KAFKA_VERSION
+from ugc_local.options import MIN_FREE_BYTES
 from ugc_local.process import tree_memory_bytes
-from ugc_local.stack import ETL_GROUP, MIN_FREE_BYTES
-from ugc_local.state import ProcessRecord
+from ugc_local.stack import ETL_GROUP
+from ugc_local.state import ProcessRecord, is_busy
 from ugc_local.tools.query import AskError, ask
 from ugc_local.tools.running import RunningStack
 
@@ -94,6 +95,8 @@ def gather(stack: RunningStack, data_dir: Path, now_s: float) -> StackStatus:
     families, trouble = _families(kafka if "kafka" in well else None, rows)
     free = shutil.disk_usage(data_dir).free
     problems = [*_problems(found, free), *trouble]
+    if not stack.state.complete and not is_busy(data_dir):
+        problems.append("its start was cut short: ugc up starts it anew; the data are kept")
     return StackStatus(
         data_dir=str(data_dir),
         healthy=not problems,
