@@ -201,7 +201,6 @@ def test_exceptions_leave_the_connection_usable(server):
             ("SELECT 1 INTO OUTFILE 'x'", 48),
             ("SELECT throwIf(number = 300000) FROM numbers(400000) " + ONE_BY_ONE, 395),
             ("INSERT INTO nosuch VALUES", 60),
-            ("CREATE TEMPORARY TABLE t (a Int8)", 48),
         ):
             connection.send_query(sql)
             connection.send_external_tables(None)
@@ -247,12 +246,17 @@ def test_columns_that_cannot_be_passed_on_are_refused_before_data(client, type_n
     assert refusal.value.code == 48
 
 
-def test_external_tables_are_refused(client):
-    table = {"name": "ext", "structure": [("x", "String")], "data": [{"x": "a"}]}
-    with pytest.raises(ServerException, match="external tables: ext") as refusal:
-        client.execute("SELECT * FROM ext", external_tables=[table])
-    assert refusal.value.code == 48
-    assert client.execute("SELECT 1") == [(1,)]
+def test_external_tables(client):
+    table = {
+        "name": "ext",
+        "structure": [("x", "String"), ("l", "LowCardinality(Nullable(String))")],
+        "data": [{"x": "a", "l": None}, {"x": "b", "l": "c"}],
+    }
+    sql = "SELECT x, l FROM ext ORDER BY x"
+    assert client.execute(sql, external_tables=[table]) == [("a", None), ("b", "c")]
+    with pytest.raises(ServerException) as refusal:
+        client.execute(sql)  # it came for one query
+    assert refusal.value.code == 60
 
 
 def write_native_block(client: Client, data: bytes) -> None:
@@ -434,7 +438,7 @@ class TestStopping:
             client.execute("SELECT 1")
             client.connection.send_query(ENDLESS, query_id="the-one")
             client.connection.send_external_tables(None)
-            where = "Settings['log_comment'] = 'the-one'"
+            where = "query_id = 'the-one'"
             count = f"SELECT count() FROM system.processes WHERE {where}"
             eventually(lambda: server.ask(count) == "1")
             with pytest.raises(ServerException) as refusal:

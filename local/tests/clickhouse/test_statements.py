@@ -112,6 +112,31 @@ def test_actions(sql, action):
 
 
 @pytest.mark.parametrize(
+    ("sql", "temporary"),
+    [
+        ("CREATE TEMPORARY TABLE t (a Int8)", True),
+        ("create or replace temporary table t (a Int8)", True),
+        ("CREATE TABLE temporary (a Int8)", False),
+        ("DROP TEMPORARY TABLE t", False),
+    ],
+)
+def test_what_makes_a_temporary_table(sql, temporary):
+    assert parse(sql).temporary is temporary
+
+
+@pytest.mark.parametrize(
+    ("sql", "summarised"),
+    [
+        ("SELECT a, sum(b) FROM t GROUP BY a WITH TOTALS", True),
+        ("SELECT 1 SETTINGS extremes = 1", True),
+        ("SELECT 'WITH TOTALS'", False),
+    ],
+)
+def test_what_may_bring_totals_or_extremes(sql, summarised):
+    assert parse(sql).summarised is summarised
+
+
+@pytest.mark.parametrize(
     "sql",
     [
         "SELECT * FROM file('x')",
@@ -149,8 +174,6 @@ def test_what_is_no_call(sql):
         ("INSERT INTO t FORMAT", 62),
         ("INSERT INTO t FROM INFILE 'x'", 48),
         ("INSERT INTO t (* EXCEPT(a)) VALUES", 48),
-        ("CREATE TEMPORARY TABLE t (a Int8)", 48),
-        ("create or replace temporary table t (a Int8)", 48),
     ],
 )
 def test_refusals(sql, code):

@@ -11,8 +11,8 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,8 @@ from chdb import _chdb
 
 from ugc_local.clickhouse.configuration import ServerConfiguration, engine_settings
 from ugc_local.clickhouse.errors import EngineStartError, QueryError
+from ugc_local.clickhouse.external_tables import ExternalTable
+from ugc_local.clickhouse.quoting import quote_identifier, quote_string
 from ugc_local.clickhouse.statements import Statement
 
 _ERROR = re.compile(
@@ -109,15 +111,53 @@ class Insert:
         return answer.written_rows
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a query is: totals since its begin; `total_rows_to_read` is the engine's guess."""
+
+    read_rows: int = 0
+    read_bytes: int = 0
+    total_rows_to_read: int = 0
+    written_rows: int = 0
+    written_bytes: int = 0
+    elapsed_ns: int = 0
+
+
+class KeptConnection:
+    """A connection to the engine that outlives a query, for the temporary tables in it."""
+
+    def __init__(self, connection: Any) -> None:
+        """Use `Session.keep`."""
+        self.connection = connection
+        self.is_open = True
+
+    def close(self) -> None:
+        """Drop the temporary tables with the connection."""
+        if self.is_open:
+            self.is_open = False
+            self.connection.close()
+
+
 class Session:
     """One query's connection to the engine; a context manager."""
 
-    def __init__(self, engine: "Engine", connection: Any, query_id: str, comment: str) -> None:
+    def __init__(
+        self,
+        engine: "Engine",
+        connection: Any,
+        query_id: str,
+        comment: str,
+        kept: KeptConnection | None,
+    ) -> None:
         """Use `Engine.open`."""
         self._engine = engine
         self._connection = connection
         self.query_id = query_id
         self._comment = comment
+        self._kept = kept
+        self._changed: dict[str, None] = {}
+        self._tables: list[str] = []
+        self.progress = Progress()
 
     def __enter__(self) -> Self:
         return self
@@ -129,6 +169,29 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def keep(self) -> KeptConnection:
+        """Let the connection outlive the session; settings are put back at its end."""
+        if self._kept is None:
+            self._kept = KeptConnection(self._connection)
+        return self._kept
+
+    def watch(self, on_progress: Callable[[Progress], None]) -> None:
+        """Call `on_progress` about ten times a second while a query runs, in its thread."""
+
+        def told(found: dict[str, int]) -> None:
+            self.progress = Progress(**{each.name: found[each.name] for each in fields(Progress)})
+            on_progress(self.progress)
+
+        self._connection.set_progress_callback(told)
+
+    def add(self, table: ExternalTable) -> None:
+        """Make a table that came with the query; it goes with the session."""
+        name = quote_identifier(table.name)
+        self.run(f"CREATE TEMPORARY TABLE {name} ({table.structure})", "Null")
+        self._tables.append(name)
+        path = quote_string(str(table.path))
+        self.run(f"INSERT INTO {name} FROM INFILE {path} FORMAT {table.input_format}", "Null")
 
     def classify(self, sql: str) -> Classification:
         """Say what `sql` would do, without running it."""
@@ -146,8 +209,17 @@ class Session:
         for name in settings:
             if not name.replace(".", "_").isidentifier():
                 raise QueryError(115, f"Unknown setting '{name}'.", "UNKNOWN_SETTING")
+        self._changed.update(dict.fromkeys(settings))
         pairs = (f"{name} = {quote_string(value)}" for name, value in settings.items())
         self.run("SET " + ", ".join(pairs), "Null")
+
+    def restore_comment(self, chosen: Sequence[str]) -> None:
+        """Make the query known by its comment again if SET statements took another one."""
+        if any("log_comment" in text for text in chosen):
+            own = self.run("SELECT getSetting('log_comment')", "TabSeparatedRaw")
+            comment = own.data.decode("utf-8", "surrogateescape").removesuffix("\n")
+            self._comment += comment
+            self.set({"log_comment": self._comment})
 
     def run(self, sql: str, output_format: str, params: Mapping[str, str] | None = None) -> Answer:
         """Run any statement and return its whole result."""
@@ -181,13 +253,29 @@ class Session:
                 with _engine_errors():
                     self._connection.streaming_cancel_query(handle)
 
+    def run_to_file(
+        self, sql: str, output_format: str, params: Mapping[str, str] | None = None
+    ) -> tuple[Path, Answer]:
+        """Run a SELECT with its whole result in a new file, which is the caller's to remove."""
+        path = self.spool_directory / f"{uuid.uuid4()}.result"
+        target = quote_string(str(path))
+        try:
+            answer = self.run(
+                f"{sql}\nINTO OUTFILE {target} TRUNCATE FORMAT {output_format}", "Null", params
+            )
+            path.touch()  # the engine makes no file for a result without a byte
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path, answer
+
     def insert(self, statement: Statement, input_format: str) -> Insert:
         """Begin an INSERT whose rows come piece by piece; a context manager."""
         return Insert(self, statement, input_format)
 
     @property
     def spool_directory(self) -> Path:
-        """Where the rows of INSERTs wait."""
+        """Where the rows of INSERTs wait, tables that came with queries, and results."""
         return self._engine.spool_directory
 
     def kill(self) -> None:
@@ -196,8 +284,25 @@ class Session:
 
     def close(self) -> None:
         """Free the connection and the query id."""
-        self._connection.close()
-        self._engine.release(self.query_id)
+        try:
+            if self._kept is None:
+                self._connection.close()
+            else:
+                self._put_back(self._kept)
+        finally:
+            self._engine.release(self.query_id)
+
+    def _put_back(self, kept: KeptConnection) -> None:
+        """Undo what this query set; a connection on which that fails cannot be kept."""
+        self._connection.set_progress_callback(None)
+        names = [name for name in self._changed if not name.startswith("param_")]
+        try:
+            if names:
+                self.run("SET " + ", ".join(f"{name} = DEFAULT" for name in names), "Null")
+            for table in self._tables:
+                self.run(f"DROP TEMPORARY TABLE {table}", "Null")
+        except QueryError:
+            kept.close()
 
 
 class Engine:
@@ -230,19 +335,20 @@ class Engine:
             raise EngineStartError(f"The engine cannot open {path}: {error}") from error
         self.version, self.timezone = found.bytes().decode().strip().split("\t")
 
-    def open(self, query_id: str, comment: str = "") -> Session:
-        """Open a session for one query.
+    def open(self, query_id: str, comment: str, kept: KeptConnection | None = None) -> Session:
+        """Open a session for one query, on a connection that was kept or on a fresh one.
 
-        The query id stands in the query's `log_comment`, before the client's own comment: the
-        engine lets nobody choose its query_id, and it is by this that a query is killed.
+        `comment` is the query's `log_comment`: by it a query is killed, as the engine lets nobody
+        choose its query_id. Raises `QueryError` 216 while a query of this id runs.
         """
         with self._lock:
             if query_id in self._running:
                 raise QueryError(216, f"Query with id = {query_id} is already running.")
             self._running.add(query_id)
-        comment = f"{query_id} {comment}".strip()
         try:
-            session = Session(self, _connect(self._path), query_id, comment)
+            usable = kept if kept is not None and kept.is_open else None
+            connection = usable.connection if usable is not None else _connect(self._path)
+            session = Session(self, connection, query_id, comment, usable)
         except QueryError:
             self.release(query_id)
             raise
@@ -321,16 +427,6 @@ def _connect(address: str) -> Any:
 
 
 _EFFECTS = {effect.value: effect.name for effect in Effect}
-
-
-def quote_string(value: str) -> str:
-    """Write a string literal."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def quote_identifier(name: str) -> str:
-    """Write a quoted identifier."""
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
 def _answer(result: Any) -> Answer:

@@ -1,4 +1,4 @@
-"""What an HTTP request to ClickHouse asks for, taken out of its URL and headers."""
+"""What an HTTP request to ClickHouse asks for, taken out of its URL, headers and form."""
 
 import base64
 import binascii
@@ -7,26 +7,31 @@ from dataclasses import dataclass
 from email.message import Message
 from urllib.parse import parse_qsl, urlsplit
 
+from ugc_local.clickhouse.client_session import DEFAULT_TIMEOUT_S
+from ugc_local.clickhouse.compression import choose_coding
 from ugc_local.clickhouse.errors import QueryError
 
-# Parameters of the interface; every other one is a setting. The sessions of the HTTP interface
-# and the native compression of bodies are not kept here.
+# Parameters of the interface; every other one is a setting.
 _INTERFACE = frozenset(
     {
         *("query", "user", "password", "database", "default_format", "query_id", "quota_key"),
         *("wait_end_of_query", "buffer_size", "enable_http_compression", "stacktrace", "role"),
         *("session_id", "session_timeout", "session_check", "compress", "decompress"),
-        *("client_protocol_version", "close_session"),
+        *("client_protocol_version", "close_session", "http_response_buffer_size"),
     }
 )
-_UNSUPPORTED = ("compress", "decompress")
+# How a file of a form is read: `<its name>_format` and so on.
+TABLE_SUFFIXES = ("_format", "_structure", "_types")
 
 
 @dataclass(frozen=True)
 class HttpQuery:
-    """A query over HTTP, apart from its body."""
+    """A query over HTTP, apart from its body.
 
-    path: str
+    `coding` is the content coding of the reply ("" for none), `frames` whether it comes in
+    ClickHouse's own frames instead. `session_id` is "" for a query on its own.
+    """
+
     query: str
     user: str
     password: str
@@ -36,26 +41,41 @@ class HttpQuery:
     settings: Mapping[str, str]
     params: Mapping[str, str]
     buffered: bool
-    gzip: bool
+    coding: str
+    frames: bool
+    protocol_version: int
+    session_id: str
+    session_timeout_s: int
+    session_must_exist: bool
+    ends_session: bool
 
     def __repr__(self) -> str:
         """Leave the password out."""
-        return f"HttpQuery({self.path!r}, {self.query!r}, user={self.user!r})"
+        return f"HttpQuery({self.query!r}, user={self.user!r})"
 
 
-def read_request(target: str, headers: Message) -> HttpQuery:
-    """Read the request line's target and the headers; raises `QueryError`."""
+def split_target(target: str) -> tuple[str, dict[str, str]]:
+    """Split the request line's target into path and parameters."""
     url = urlsplit(target)
-    given = dict(
+    return url.path, dict(
         parse_qsl(url.query, keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
     )
-    for name in _UNSUPPORTED:
-        if given.get(name, "0") not in ("", "0"):
-            raise QueryError(48, f"The embedded server does not know the parameter {name}")
+
+
+def read_query(given: Mapping[str, str], headers: Message, *, is_form: bool) -> HttpQuery:
+    """Read parameters and headers; raises `QueryError`. A form may describe its files."""
+    if given.get("role"):
+        raise QueryError(48, "The embedded server has no roles")
     user, password = _credentials(given, headers)
-    accepts_gzip = "gzip" in headers.get("Accept-Encoding", "")
+    compresses = _is_on(given, "enable_http_compression")
+    settings = {
+        name: value
+        for name, value in given.items()
+        if name not in _INTERFACE
+        and not name.startswith("param_")
+        and not (is_form and name.endswith(TABLE_SUFFIXES))
+    }
     return HttpQuery(
-        path=url.path,
         query=given.get("query", ""),
         user=user,
         password=password,
@@ -64,19 +84,32 @@ def read_request(target: str, headers: Message) -> HttpQuery:
         or headers.get("X-ClickHouse-Format")
         or "TabSeparated",
         query_id=given.get("query_id", ""),
-        settings={
-            name: value
-            for name, value in given.items()
-            if name not in _INTERFACE and not name.startswith("param_")
-        },
+        settings=settings,
         params={
             name.removeprefix("param_"): value
             for name, value in given.items()
             if name.startswith("param_")
         },
-        buffered=given.get("wait_end_of_query") == "1",
-        gzip=accepts_gzip and given.get("enable_http_compression") == "1",
+        buffered=_is_on(given, "wait_end_of_query"),
+        coding=choose_coding(headers.get("Accept-Encoding", "")) if compresses else "",
+        frames=_is_on(given, "compress"),
+        protocol_version=_number(given, "client_protocol_version", 0),
+        session_id=given.get("session_id", ""),
+        session_timeout_s=_number(given, "session_timeout", DEFAULT_TIMEOUT_S),
+        session_must_exist=_is_on(given, "session_check"),
+        ends_session=_is_on(given, "close_session"),
     )
+
+
+def _is_on(given: Mapping[str, str], name: str) -> bool:
+    return given.get(name, "0").lower() in ("1", "true")
+
+
+def _number(given: Mapping[str, str], name: str, default: int) -> int:
+    text = given.get(name, "") or str(default)
+    if not text.isdecimal():
+        raise QueryError(36, f"The parameter {name} is not a number: {text}")
+    return int(text)
 
 
 def _credentials(given: Mapping[str, str], headers: Message) -> tuple[str, str]:
@@ -95,13 +128,22 @@ def _credentials(given: Mapping[str, str], headers: Message) -> tuple[str, str]:
     return given.get("user", "default"), given.get("password", "")
 
 
-# Formats whose pieces can follow one another: a streamed piece begins with no header of its own.
+# Formats whose pieces can follow one another: a streamed piece begins with no header of its own,
 STREAMED_FORMATS = frozenset(
     {
         *("TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV", "RowBinary", "Native"),
         *("JSONEachRow", "JSONLines", "NDJSON", "JSONCompactEachRow", "JSONStringsEachRow"),
         *("JSONCompactStringsEachRow", "TSKV"),
     }
+)
+# or with one that is the same in every piece.
+HEADED_FORMATS = frozenset(
+    f"{name}{head}"
+    for name in (
+        *("TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV", "RowBinary"),
+        *("JSONCompactEachRow", "JSONCompactStringsEachRow"),
+    )
+    for head in ("WithNames", "WithNamesAndTypes")
 )
 
 _BINARY_FORMATS = ("Native", "RowBinary", "Parquet", "Arrow", "ORC", "Avro", "MsgPack", "BSON")

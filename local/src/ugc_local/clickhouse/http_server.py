@@ -2,29 +2,37 @@
 
 import contextlib
 import json
+import secrets
 import socket
-import zlib
-from collections.abc import Generator, Iterator
+import string
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from itertools import chain
 from typing import Any
 
+from ugc_local.clickhouse.client_session import ClientSession, NamedSessions
+from ugc_local.clickhouse.compression import FramePacker, Packer, unpack, unpack_frames
+from ugc_local.clickhouse.configuration import Account
 from ugc_local.clickhouse.departures import DepartureWatch
-from ugc_local.clickhouse.engine import Answer, Session
+from ugc_local.clickhouse.engine import Progress, Session
 from ugc_local.clickhouse.errors import QueryError, http_status
-from ugc_local.clickhouse.gateway import Gateway, Request
+from ugc_local.clickhouse.external_tables import ExternalTables, structure_of_types
+from ugc_local.clickhouse.gateway import Gateway, Request, may_be_summarised
+from ugc_local.clickhouse.http_body import Body, Form, form_boundary, read_form
 from ugc_local.clickhouse.http_request import (
-    STREAMED_FORMATS,
     HttpQuery,
     content_type,
-    read_request,
+    read_query,
+    split_target,
 )
+from ugc_local.clickhouse.http_result import Counts, ResultQuestion, in_a_file, pieces, streamed
 from ugc_local.clickhouse.listener import Listener
+from ugc_local.clickhouse.native_block import from_revision, split_blocks, split_type, to_revision
 from ugc_local.clickhouse.statements import Action, Statement, parse
 
-_PIECE_BYTES = 1 << 20
 _KEEP_ALIVE_S = 30.0
 
 
@@ -36,13 +44,28 @@ class HttpConnection(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = _KEEP_ALIVE_S
 
-    def __init__(self, gateway: Gateway, watch: DepartureWatch, connection: socket.socket) -> None:
-        """Serve the connection to its end."""
+    def __init__(
+        self,
+        gateway: Gateway,
+        watch: DepartureWatch,
+        sessions: NamedSessions,
+        clock: Callable[[], float],
+        connection: socket.socket,
+    ) -> None:
+        """Serve the connection to its end; `clock` counts seconds."""
         self._gateway = gateway
         self._watch = watch
-        self._query_id = ""
-        self._headers_sent = False
+        self._sessions = sessions
+        self._clock = clock
+        self._begin_request()
         super().__init__(connection, ("", 0), None)  # type: ignore[arg-type]
+
+    def _begin_request(self) -> None:
+        self._query_id = ""
+        self._exception_tag = ""
+        self._headers_sent = False
+        self._packer: Packer | FramePacker = Packer("")
+        self._body: Body | None = None
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base's name)
         """Say nothing: the engine keeps the query log."""
@@ -60,186 +83,240 @@ class HttpConnection(BaseHTTPRequestHandler):
         self._handle(must_read=False)
 
     def _handle(self, *, must_read: bool) -> None:
-        self._headers_sent = False
-        self._query_id = ""
+        self._begin_request()
         try:
-            asked = read_request(self.path, self.headers)
-            if asked.path == "/ping" or (must_read and asked.path == "/" and not asked.query):
+            path, given = split_target(self.path)
+            healthy = path in ("/ping", "/replicas_status")
+            if healthy or (must_read and path == "/" and not given.get("query")):
                 self._reply(HTTPStatus.OK, b"Ok.\n", {"Content-Type": "text/html; charset=UTF-8"})
-            elif asked.path != "/":
-                self._unread_body()
-                text = f"There is no handle {asked.path}\n\nUse / or /ping for health checks.\n"
+            elif path != "/":
+                self.close_connection |= self.command == "POST"  # its body is not read
+                text = f"There is no handle {path}\n\nUse / or /ping for health checks.\n"
                 self._reply(HTTPStatus.NOT_FOUND, text.encode(), {})
             else:
-                self._query(asked, must_read=must_read)
+                self._query(given, must_read=must_read)
         except QueryError as error:
             self._fail(error)
 
-    def _query(self, asked: HttpQuery, *, must_read: bool) -> None:
+    def _query(self, given: dict[str, str], *, must_read: bool) -> None:
+        boundary = form_boundary(self.headers.get("Content-Type", "")) if not must_read else ""
         try:
+            asked = read_query(given, self.headers, is_form=bool(boundary))
             account = self._gateway.login(asked.user, asked.password)
+            body = self._read_body(given)
         except QueryError:
-            self._unread_body()
+            self.close_connection |= self.command == "POST"
             raise
-        body = self._body()
-        # The rows of an INSERT named in the URL are passed on as they come; any other body is
-        # the statement, or its end.
-        sql = asked.query
-        if not (sql and parse(sql).action is Action.INSERT_DATA):
-            text = b"".join(body).decode("utf-8", "surrogateescape")
-            sql = f"{sql}\n{text}" if sql and text else sql or text
-        request = Request(
-            account=account,
-            sql=sql,
-            query_id=asked.query_id,
-            database=asked.database,
-            settings=asked.settings,
-            must_read=must_read,
-        )
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._leave_body)
+            tables = stack.enter_context(ExternalTables(self._gateway.engine.spool_directory))
+            if boundary:
+                form = read_form(body, boundary)
+                given = {**given, **form.fields}
+                asked = read_query(given, self.headers, is_form=True)
+                _add_tables(tables, form, given)
+                body = iter(())
+            # The rows of an INSERT named in the URL are passed on as they come; any other body is
+            # the statement, or its end.
+            sql = asked.query
+            if not (sql and parse(sql).action is Action.INSERT_DATA):
+                text = b"".join(body).decode("utf-8", "surrogateescape")
+                sql = f"{sql}\n{text}" if sql and text else sql or text
+            request = Request(
+                account=account,
+                sql=sql,
+                query_id=asked.query_id,
+                database=asked.database,
+                settings=asked.settings,
+                client=stack.enter_context(self._client(asked, account)),
+                tables=tables.tables,
+                must_read=must_read,
+            )
             session, statement = self._gateway.open(request)
             with session:
-                self._query_id = session.query_id
-                if statement.action is Action.INSERT_DATA:
-                    inline = sql[statement.data_start :].encode("utf-8", "surrogateescape")
-                    self._insert(session, statement, chain([inline], body))
-                    return
-                with self._watch.watching(self.connection, session.kill, cancellable=False):
-                    self._select(session, statement, asked)
-        finally:
-            body.close()
+                self._run(session, statement, request, asked, body)
 
-    def _insert(self, session: Session, statement: Statement, data: Iterator[bytes]) -> None:
-        with session.insert(statement, statement.format) as insert:
-            for piece in data:
-                insert.append(piece)
-            written = insert.finish()
-        self._reply(HTTPStatus.OK, b"", {"X-ClickHouse-Summary": _summary(written=written)})
-
-    def _select(self, session: Session, statement: Statement, asked: HttpQuery) -> None:
-        output = statement.format or asked.default_format
-        headers = {"Content-Type": content_type(output), "X-ClickHouse-Format": output}
-        streamed = output in STREAMED_FORMATS and not asked.buffered
-        if statement.action is not Action.SELECT or not streamed:
-            answer = session.run(statement.text, output, asked.params)
-            headers["X-ClickHouse-Summary"] = _summary(answer)
-            data = answer.data
-            if asked.gzip:
-                headers["Content-Encoding"] = "gzip"
-                packer = zlib.compressobj(wbits=31)
-                data = packer.compress(data) + packer.flush()
-            self._reply(HTTPStatus.OK, data, headers)
+    @contextlib.contextmanager
+    def _client(self, asked: HttpQuery, account: Account) -> Iterator[ClientSession]:
+        if not asked.session_id:
+            client = ClientSession()
+            try:
+                yield client
+            finally:
+                client.close()
             return
-        with contextlib.closing(session.stream(statement.text, output, asked.params)) as answers:
+        with self._sessions.use(
+            account.name,
+            asked.session_id,
+            timeout_s=0 if asked.ends_session else asked.session_timeout_s,
+            must_exist=asked.session_must_exist,
+        ) as client:
+            yield client
+
+    def _run(
+        self,
+        session: Session,
+        statement: Statement,
+        request: Request,
+        asked: HttpQuery,
+        body: Iterator[bytes],
+    ) -> None:
+        self._query_id = session.query_id
+        letters = string.ascii_lowercase
+        self._exception_tag = "".join(secrets.choice(letters) for _ in range(16))
+        began_at = self._clock()
+        session.watch(_say_nothing)
+        if statement.action is Action.INSERT_DATA:
+            inline = request.sql[statement.data_start :].encode("utf-8", "surrogateescape")
+            rows: Iterable[bytes] = chain([inline], body)
+            if asked.protocol_version and statement.format == "Native":
+                rows = from_revision(rows, asked.protocol_version)
+            written = _insert(session, statement, rows)
+            self._reply(HTTPStatus.OK, b"", self._summary(session, began_at, written=written))
+            return
+        with self._watch.watching(self.connection, session.kill, cancellable=False):
+            if statement.action is Action.SELECT:
+                self._select(session, statement, request, asked, began_at)
+                return
+            output = statement.format or asked.default_format
+            answer = session.run(statement.text, output, asked.params)
+            self._gateway.remember(request, session, statement)
+            data = answer.data
+            if output == "Native" and asked.protocol_version:
+                data = b"".join(
+                    to_revision(block, shape.columns, asked.protocol_version)
+                    for shape, block in split_blocks(data)
+                )
+            counts = Counts(answer.rows, len(data))
+            headers = _format_headers(output) if data else {}
+            headers |= self._summary(session, began_at, counts, answer.written_rows)
+            if data and (asked.coding or asked.frames):
+                self._reply_in_chunks([data], headers, asked)
+            else:
+                self._reply(HTTPStatus.OK, data, headers)
+
+    def _select(
+        self,
+        session: Session,
+        statement: Statement,
+        request: Request,
+        asked: HttpQuery,
+        began_at: float,
+    ) -> None:
+        output = statement.format or asked.default_format
+        counts = Counts()
+        question = ResultQuestion(
+            statement,
+            output,
+            asked.params,
+            asked.protocol_version,
+            may_be_summarised(request, statement),
+        )
+        headers = _format_headers(output)
+        if asked.buffered or not question.can_be_streamed:
+            with in_a_file(session, question, counts) as file:
+                headers |= self._summary(session, began_at, counts)
+                self._reply_in_chunks(pieces(file), headers, asked)
+            return
+        with contextlib.closing(streamed(session, question, counts)) as data:
             # The first piece before the status: most errors show by then.
-            first = next(answers, Answer(b"", 0, 0, 0))
-            headers["X-ClickHouse-Summary"] = _summary(first)
-            pieces: Iterator[bytes] = (answer.data for answer in chain([first], answers))
-            if asked.gzip:
-                headers["Content-Encoding"] = "gzip"
-                pieces = _zipped(pieces)
-            self._reply_in_chunks(pieces, headers)
+            first = next(data, b"")
+            headers |= self._summary(session, began_at, counts)
+            self._reply_in_chunks(chain([first], data), headers, asked)
+
+    def _summary(
+        self,
+        session: Session,
+        began_at: float,
+        counts: Counts | None = None,
+        written: int = 0,
+    ) -> dict[str, str]:
+        found, progress = counts or Counts(), session.progress
+        values = {
+            "read_rows": progress.read_rows,
+            "read_bytes": progress.read_bytes,
+            "written_rows": max(written, progress.written_rows),
+            "written_bytes": progress.written_bytes,
+            "total_rows_to_read": progress.total_rows_to_read,
+            "result_rows": found.rows,
+            "result_bytes": found.size_bytes,
+            "elapsed_ns": int((self._clock() - began_at) * 1e9),
+        }
+        text = json.dumps({name: str(value) for name, value in values.items()})
+        return {"X-ClickHouse-Summary": text}
 
     # The body of the request.
 
-    def _body(self) -> Generator[bytes, None, None]:
-        """Yield the body piece by piece; what is not read is not left in the way."""
+    def _read_body(self, given: Mapping[str, str]) -> Iterator[bytes]:
         if self.command != "POST":
-            return
-        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-            pieces = self._chunks()
-        elif "Content-Length" in self.headers:
-            pieces = self._counted()
-        else:
-            self.close_connection = True
-            raise QueryError(381, "The request has neither Content-Length nor chunks")
-        encoding = self.headers.get("Content-Encoding", "")
-        if encoding not in ("", "identity", "gzip"):
-            self.close_connection = True
-            raise QueryError(48, f"The embedded server does not read {encoding} bodies")
-        complete = False
-        unpacker = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
-        try:
-            for piece in pieces:
-                yield piece if unpacker is None else unpacker.decompress(piece)
-            complete = True
-        except zlib.error as error:
-            raise QueryError(271, f"The body is not gzip: {error}") from error
-        finally:
-            if not complete:
-                self.close_connection = True
+            return iter(())
+        self._body = Body(self.rfile, self.headers)
+        plain = unpack(self.headers.get("Content-Encoding", ""), self._body)
+        return unpack_frames(plain) if given.get("decompress") == "1" else plain
 
-    def _counted(self) -> Iterator[bytes]:
-        left = int(self.headers["Content-Length"])
-        while left:
-            piece = self.rfile.read(min(left, _PIECE_BYTES))
-            if not piece:
-                raise EOFError("the body of a request is cut off")
-            left -= len(piece)
-            yield piece
-
-    def _chunks(self) -> Iterator[bytes]:
-        while True:
-            try:
-                left = int(self.rfile.readline(1024).split(b";")[0], 16)
-            except ValueError:
-                raise EOFError("the chunks of a request are broken") from None
-            if left == 0:
-                while self.rfile.readline(65536).strip():
-                    pass  # trailers
-                return
-            while left:
-                piece = self.rfile.read(min(left, _PIECE_BYTES))
-                if not piece:
-                    raise EOFError("the body of a request is cut off")
-                left -= len(piece)
-                yield piece
-            self.rfile.readline(16)
-
-    def _unread_body(self) -> None:
-        if self.command == "POST":
+    def _leave_body(self) -> None:
+        """What was not read would pass for the next request."""
+        if self._body is not None and not self._body.complete:
             self.close_connection = True
 
     # The reply.
 
-    def _start(self, status: HTTPStatus, headers: dict[str, str]) -> None:
+    def _start(self, status: HTTPStatus, headers: Mapping[str, str]) -> None:
+        self._leave_body()
         self._headers_sent = True
         self.send_response(status)
+        self.send_header("X-ClickHouse-Server-Display-Name", "ugc-local")
         if self._query_id:
             self.send_header("X-ClickHouse-Query-Id", self._query_id)
             self.send_header("X-ClickHouse-Timezone", self._gateway.engine.timezone)
+            self.send_header("X-ClickHouse-Exception-Tag", self._exception_tag)
         for name, value in headers.items():
             self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
 
-    def _reply(self, status: HTTPStatus, data: bytes, headers: dict[str, str]) -> None:
+    def _reply(self, status: HTTPStatus, data: bytes, headers: Mapping[str, str]) -> None:
         self._start(status, headers)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    def _reply_in_chunks(self, pieces: Iterator[bytes], headers: dict[str, str]) -> None:
+    def _reply_in_chunks(
+        self, data: Iterable[bytes], headers: Mapping[str, str], asked: HttpQuery
+    ) -> None:
+        self._packer = FramePacker() if asked.frames else Packer(asked.coding)
         self._start(HTTPStatus.OK, headers)
+        if asked.coding and not asked.frames:
+            self.send_header("Content-Encoding", asked.coding)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         if self.command == "HEAD":
             return
-        for piece in pieces:
-            if piece:
-                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        for piece in data:
+            self._send_chunk(self._packer.pack(piece))
+        self._send_chunk(self._packer.end())
         self.wfile.write(b"0\r\n\r\n")
+
+    def _send_chunk(self, data: bytes) -> None:
+        if data:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def _fail(self, error: QueryError) -> None:
         text = f"{error} (version {self._gateway.engine.version})\n".encode(
             "utf-8", "surrogateescape"
         )
         if self._headers_sent:
-            # In the middle of a result: the message is the last chunk, and that no end follows
-            # makes clients fail.
+            # In the middle of a result: the message comes last in the body, framed by the tag of
+            # the headers (as ClickHouse does from 25.11 on), and that no last chunk follows makes
+            # every client fail.
+            tag = self._exception_tag.encode()
+            framed = b"\r\n__exception__\r\n%b\r\n%b%d %b\r\n__exception__\r\n" % (
+                *(tag, text, len(text)),
+                tag,
+            )
             with contextlib.suppress(OSError):
-                self.wfile.write(b"%x\r\n%b\r\n" % (len(text), text))
+                self._send_chunk(self._packer.pack(framed) + self._packer.end())
             self.close_connection = True
             return
         headers = {
@@ -249,33 +326,53 @@ class HttpConnection(BaseHTTPRequestHandler):
         self._reply(http_status(error.code), text, headers)
 
 
-def _summary(answer: Answer | None = None, written: int = 0) -> str:
-    found = answer or Answer(b"", 0, 0, 0)
-    counts = {
-        "read_rows": found.read_rows,
-        "read_bytes": found.read_bytes,
-        "written_rows": written,
-        "result_rows": found.rows,
-        "result_bytes": len(found.data),
-    }
-    return json.dumps({name: str(count) for name, count in counts.items()})
+def _say_nothing(progress: Progress) -> None:
+    """Progress is read off the session when it is wanted."""
 
 
-def _zipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    packer = zlib.compressobj(wbits=31)
-    for piece in pieces:
-        yield packer.compress(piece)
-    yield packer.flush()
+def _format_headers(output: str) -> dict[str, str]:
+    return {"Content-Type": content_type(output), "X-ClickHouse-Format": output}
+
+
+def _insert(session: Session, statement: Statement, data: Iterable[bytes]) -> int:
+    with session.insert(statement, statement.format) as insert:
+        for piece in data:
+            insert.append(piece)
+        return insert.finish()
+
+
+def _add_tables(tables: ExternalTables, form: Form, given: Mapping[str, str]) -> None:
+    for name, data in form.files.items():
+        structure = given.get(f"{name}_structure", "")
+        if types := given.get(f"{name}_types"):
+            structure = structure_of_types(split_type(f"types({types})")[1])
+        if not structure:
+            raise QueryError(
+                36, f"External table {name} needs the field {name}_structure or {name}_types"
+            )
+        tables.add(name, structure, given.get(f"{name}_format", "TabSeparated"), data)
 
 
 class HttpServer(Listener):
     """The listener of the HTTP interface."""
 
-    def __init__(self, address: tuple[str, int], gateway: Gateway, watch: DepartureWatch) -> None:
-        """Bind; OSError if the port is taken."""
+    def __init__(
+        self,
+        address: tuple[str, int],
+        gateway: Gateway,
+        watch: DepartureWatch,
+        clock: Callable[[], float],
+    ) -> None:
+        """Bind; OSError if the port is taken. `clock` counts seconds and never goes back."""
         super().__init__(address)
-        self._connect = partial(HttpConnection, gateway, watch)
+        self._sessions = NamedSessions(clock)
+        self._connect = partial(HttpConnection, gateway, watch, self._sessions, clock)
 
     def serve(self, connection: socket.socket) -> None:
         """Serve one client."""
         self._connect(connection)
+
+    def join(self) -> None:
+        """Wait for the threads of the connections, then end the sessions."""
+        super().join()
+        self._sessions.close()

@@ -1,6 +1,6 @@
 """The packets of ClickHouse's native protocol, seen from the server.
 
-Built on clickhouse-driver's readers, writers and compression, turned round. The revision that
+Built on clickhouse-driver's readers and writers, turned round. The revision that
 is announced, 54440, is the last one before distributed queries add fields: settings are strings,
 and a block is its BlockInfo and exactly the bytes of `FORMAT Native`.
 """
@@ -12,24 +12,25 @@ from enum import IntEnum
 from io import BytesIO
 from typing import Any
 
-from clickhouse_cityhash.cityhash import CityHash128  # type: ignore[import-untyped]
 from clickhouse_driver.bufferedreader import BufferedSocketReader
-from clickhouse_driver.compression import get_compressor_cls
-from clickhouse_driver.errors import ChecksumDoesntMatchError, UnknownCompressionMethod
 from clickhouse_driver.protocol import ClientPacketTypes, Compression, ServerPacketTypes
 from clickhouse_driver.reader import read_binary_str, read_binary_uint8
-from clickhouse_driver.streams.compressed import CompressedBlockInputStream
 from clickhouse_driver.varint import read_varint, write_varint
 from clickhouse_driver.writer import write_binary_str
 
+from ugc_local.clickhouse.compression import METHODS, encode_frames, read_frame
 from ugc_local.clickhouse.errors import QueryError
-from ugc_local.clickhouse.native_block import BlockShape, Cursor, scan_block
+from ugc_local.clickhouse.native_block import (
+    BLOCK_INFO,
+    BlockShape,
+    Cursor,
+    scan_block,
+    skip_block_info,
+)
 
 SERVER_REVISION = 54440
 _MINIMUM_REVISION = 54429  # settings as strings
-_FRAME_BYTES = 1 << 20
-# Field 1 (is_overflows) is false, field 2 (bucket_num) is -1, no more fields.
-_BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
+_PLAIN_BYTES = 1 << 20
 
 
 class ClientPacket(IntEnum):
@@ -101,8 +102,8 @@ class ClientStream:
         """Take over a connected socket; its timeout is the caller's business."""
         self._socket = connection
         self._reader: Any = BufferedSocketReader(connection, 1 << 20)
-        self._frames = CompressedBlockInputStream(self._reader, None)
         self._compressed = False
+        self._method = METHODS["LZ4"]
         self._blocks = Cursor(self._pull)
 
     # In.
@@ -149,6 +150,8 @@ class ClientStream:
             settings[name] = read_binary_str(reader)
         read_varint(reader)  # stage: always complete
         self._compressed = read_varint(reader) == Compression.ENABLED
+        wanted = settings.get("network_compression_method", "LZ4").upper()
+        self._method = METHODS.get(wanted, METHODS["LZ4"])
         self._blocks = Cursor(self._pull)
         return Query(query_id, settings, self._compressed, read_binary_str(reader))
 
@@ -171,9 +174,9 @@ class ClientStream:
         """Read the body of a data packet; values are stepped over, not decoded."""
         table = read_binary_str(self._reader)
         cursor = self._blocks
-        self._skip_block_info(cursor)
-        cursor.take(cursor.position)
         try:
+            skip_block_info(cursor)
+            cursor.take(cursor.position)
             shape = scan_block(cursor)
         except QueryError as error:
             raise UnreadableBlockError(error) from error
@@ -184,20 +187,9 @@ class ClientStream:
             self._reader.position -= len(cursor.rest())
         return Block(table, shape, data)
 
-    @staticmethod
-    def _skip_block_info(cursor: Cursor) -> None:
-        sizes = {1: 1, 2: 4}
-        while field := cursor.varint():
-            if field not in sizes:
-                raise ProtocolError(f"unknown field {field} of a block")
-            cursor.skip(sizes[field])
-
     def _pull(self) -> bytes:
         if self._compressed:
-            try:
-                return bytes(self._frames.read_block())
-            except (ChecksumDoesntMatchError, UnknownCompressionMethod) as error:
-                raise ProtocolError(f"a compressed block is damaged: {error}") from error
+            return read_frame(self._reader.read)
         reader = self._reader
         if reader.position == reader.current_buffer_size:
             reader.read_into_buffer()
@@ -240,11 +232,17 @@ class ClientStream:
         self._send(out)
 
     def send_progress(
-        self, *, rows: int = 0, size_bytes: int = 0, written_rows: int = 0, written_bytes: int = 0
+        self,
+        *,
+        rows: int = 0,
+        size_bytes: int = 0,
+        total_rows: int = 0,
+        written_rows: int = 0,
+        written_bytes: int = 0,
     ) -> None:
-        """Report what was read and written since the last report."""
+        """Report what was read and written, and became known to be read, since the last report."""
         out = _packet(ServerPacketTypes.PROGRESS)
-        for number in (rows, size_bytes, 0, written_rows, written_bytes):
+        for number in (rows, size_bytes, total_rows, written_rows, written_bytes):
             write_varint(number, out)
         self._send(out)
 
@@ -256,22 +254,28 @@ class ClientStream:
         out.write(b"\0\0\0")  # no limit applied, 0 rows before it, not calculated
         self._send(out)
 
-    def send_block(self, data: bytes) -> None:
+    def send_block(self, data: bytes, kind: int = ServerPacketTypes.DATA) -> None:
         """Send one block, given as `FORMAT Native` has it."""
-        out = _packet(ServerPacketTypes.DATA)
+        out = _packet(kind)
         write_binary_str("", out)  # table name
         if self._compressed:
-            view = memoryview(_BLOCK_INFO + data)
-            for start in range(0, len(view), _FRAME_BYTES):
-                _write_frame(view[start : start + _FRAME_BYTES], out)
+            out.write(encode_frames(BLOCK_INFO + data, self._method))
         else:
-            out.write(_BLOCK_INFO)
-            if len(data) > _FRAME_BYTES:  # spare a copy
+            out.write(BLOCK_INFO)
+            if len(data) > _PLAIN_BYTES:  # spare a copy
                 self._send(out)
                 self._socket.sendall(data)
                 return
             out.write(data)
         self._send(out)
+
+    def send_totals(self, data: bytes) -> None:
+        """Send the block of the totals, behind the rows."""
+        self.send_block(data, ServerPacketTypes.TOTALS)
+
+    def send_extremes(self, data: bytes) -> None:
+        """Send the block of the least and the greatest values, behind the rows."""
+        self.send_block(data, ServerPacketTypes.EXTREMES)
 
     def _send(self, out: BytesIO) -> None:
         self._socket.sendall(out.getbuffer())
@@ -281,13 +285,3 @@ def _packet(kind: int) -> BytesIO:
     out = BytesIO()
     write_varint(kind, out)
     return out
-
-
-def _write_frame(piece: memoryview, out: BytesIO) -> None:
-    """Write checksum (CityHash128), method, sizes, and the piece compressed with lz4."""
-    compressor = get_compressor_cls("lz4")()
-    compressor.write(piece)
-    frame = bytes([compressor.method_byte]) + compressor.get_compressed_data(1)
-    checksum = CityHash128(frame)
-    out.write(struct.pack("<QQ", checksum >> 64, checksum & 0xFFFFFFFFFFFFFFFF))
-    out.write(frame)

@@ -5,13 +5,22 @@ import socket
 import threading
 from collections.abc import Mapping
 
+from ugc_local.clickhouse.client_session import ClientSession
 from ugc_local.clickhouse.configuration import Account
 from ugc_local.clickhouse.departures import DepartureWatch
-from ugc_local.clickhouse.engine import Session
+from ugc_local.clickhouse.engine import Progress, Session
 from ugc_local.clickhouse.errors import QueryError
-from ugc_local.clickhouse.gateway import Gateway, Request, insert_columns, result_columns
+from ugc_local.clickhouse.external_tables import ExternalTables, structure_of
+from ugc_local.clickhouse.gateway import (
+    Gateway,
+    Request,
+    insert_columns,
+    may_be_summarised,
+    result_columns,
+)
 from ugc_local.clickhouse.listener import Listener
 from ugc_local.clickhouse.native_block import (
+    Columns,
     encode_header,
     layout_of,
     loses_time_zone,
@@ -24,6 +33,7 @@ from ugc_local.clickhouse.native_protocol import (
     ProtocolError,
     UnreadableBlockError,
 )
+from ugc_local.clickhouse.result_summary import summarised_result
 from ugc_local.clickhouse.statements import Action, Statement
 
 _HELLO_TIMEOUT_S = 30.0
@@ -41,11 +51,16 @@ class NativeConnection:
         self._stream = ClientStream(connection)
         self._gateway = gateway
         self._watch = watch
-        self._database = ""
-        self._chosen: list[str] = []  # the SET statements of this connection, in order
+        self._client = ClientSession()
 
     def serve(self) -> None:
         """Answer queries until the client leaves, breaks the protocol, or is silent too long."""
+        try:
+            self._serve()
+        finally:
+            self._client.close()
+
+    def _serve(self) -> None:
         self._socket.settimeout(_HELLO_TIMEOUT_S)
         account = self._greet()
         if account is None:
@@ -69,7 +84,7 @@ class NativeConnection:
         except QueryError as error:
             self._stream.send_exception(error)
             return None
-        self._database = hello.database
+        self._client.database = hello.database
         engine = self._gateway.engine
         self._stream.send_hello(
             hello, version=engine.version, timezone=engine.timezone, name="ugc-local"
@@ -81,42 +96,46 @@ class NativeConnection:
         settings = {**account.settings, **query.settings}
         self._socket.settimeout(_seconds(_RECEIVE_TIMEOUT, settings))
         try:
-            # First all that the client sends anyway: else it would pass for the next packet.
-            self._refuse_external_tables()
-            request = Request(
-                account=account,
-                sql=query.sql,
-                query_id=query.query_id,
-                database=self._database,
-                settings=query.settings,
-                session_statements=tuple(self._chosen),
-            )
-            session, statement = self._gateway.open(request)
-            with session:
-                self._run(session, statement, query.sql)
+            with ExternalTables(self._gateway.engine.spool_directory) as sent:
+                # First all that the client sends anyway: else it would pass for the next packet.
+                self._receive_tables(sent)
+                request = Request(
+                    account=account,
+                    sql=query.sql,
+                    query_id=query.query_id,
+                    settings=query.settings,
+                    client=self._client,
+                    tables=sent.tables,
+                    summary_apart=True,
+                )
+                session, statement = self._gateway.open(request)
+                with session:
+                    self._run(session, statement, request)
         except QueryError as error:
             self._stream.send_exception(error)
         except UnreadableBlockError as unreadable:
             self._stream.send_exception(unreadable.error)
             raise
 
-    def _refuse_external_tables(self) -> None:
-        names = []
+    def _receive_tables(self, sent: ExternalTables) -> None:
+        failure: QueryError | None = None
         while True:
             if self._stream.next_packet() is not ClientPacket.DATA:
                 raise ProtocolError("a query is followed by data")
             block = self._stream.read_block()
             if block.ends:
                 break
-            names.append(block.table)
-        if names:
-            raise QueryError(
-                48, f"The embedded server takes no external tables: {', '.join(names)}"
-            )
+            if failure is None:
+                try:
+                    sent.add(block.table, structure_of(block.shape.columns), "Native", block.data)
+                except QueryError as error:
+                    failure = error
+        if failure is not None:
+            raise failure
 
-    def _run(self, session: Session, statement: Statement, sql: str) -> None:
+    def _run(self, session: Session, statement: Statement, request: Request) -> None:
         if statement.action is Action.INSERT_DATA:
-            inline = sql[statement.data_start :].strip()
+            inline = request.sql[statement.data_start :].strip()
             if inline:
                 self._insert_inline(session, statement, inline)
             else:
@@ -133,42 +152,61 @@ class NativeConnection:
             return
         try:
             with self._watch.watching(self._socket, stop, cancellable=True):
-                if statement.action is Action.SELECT:
-                    self._select(session, statement)
+                if statement.action is not Action.SELECT:
+                    self._other(session, statement, request)
+                elif may_be_summarised(request, statement):
+                    self._select_summarised(session, statement)
                 else:
-                    self._other(session, statement)
+                    columns = self._begin(session, statement)
+                    self._stream_rows(session, statement.text, columns)
         except QueryError:
             if not cancelled.is_set():
                 raise
         self._stream.send_end()
 
-    def _select(self, session: Session, statement: Statement) -> None:
+    def _begin(self, session: Session, statement: Statement) -> Columns:
         columns = result_columns(session, statement)
-        zoned = any(loses_time_zone(type_name) for _, type_name in columns)
         self._stream.send_block(encode_header(columns))
+        session.watch(ProgressReports(self._stream).report)
+        return columns
+
+    def _select_summarised(self, session: Session, statement: Statement) -> None:
+        columns = self._begin(session, statement)
+        with summarised_result(session, statement.text, columns) as result:
+            session.watch(_say_nothing)  # it is of the file now
+            self._stream_rows(session, result.rows, columns, result.totals, result.extremes)
+
+    def _stream_rows(
+        self,
+        session: Session,
+        sql: str,
+        columns: Columns,
+        totals: bytes = b"",
+        extremes: bytes = b"",
+    ) -> None:
+        zoned = any(loses_time_zone(type_name) for _, type_name in columns)
+
+        def whole(data: bytes) -> bytes:
+            return restore_time_zones(data, columns) if zoned else data
+
         rows = blocks = size_bytes = 0
-        with contextlib.closing(session.stream(statement.text, "Native")) as answers:
+        with contextlib.closing(session.stream(sql, "Native")) as answers:
             for answer in answers:
                 rows += answer.rows
                 blocks += 1
                 size_bytes += len(answer.data)
-                if answer.read_rows:
-                    self._stream.send_progress(rows=answer.read_rows, size_bytes=answer.read_bytes)
-                data = restore_time_zones(answer.data, columns) if zoned else answer.data
-                self._stream.send_block(data)
+                self._stream.send_block(whole(answer.data))
+        if totals:
+            self._stream.send_totals(whole(totals))
+        if extremes:
+            self._stream.send_extremes(whole(extremes))
         self._stream.send_profile(rows=rows, blocks=blocks, size_bytes=size_bytes)
 
-    def _other(self, session: Session, statement: Statement) -> None:
+    def _other(self, session: Session, statement: Statement, request: Request) -> None:
+        session.watch(ProgressReports(self._stream).report)
         answer = session.run(statement.text, "Native")
-        if statement.action is Action.SET:
-            if statement.text in self._chosen:
-                self._chosen.remove(statement.text)
-            self._chosen.append(statement.text)
-        elif statement.action is Action.USE:
-            chosen = session.run("SELECT currentDatabase()", "TabSeparatedRaw")
-            self._database = chosen.data.decode().removesuffix("\n")
-        if answer.read_rows:
-            self._stream.send_progress(rows=answer.read_rows, size_bytes=answer.read_bytes)
+        session.watch(_say_nothing)
+        self._gateway.remember(request, session, statement)
         for number, (shape, data) in enumerate(split_blocks(answer.data)):
             if number == 0:
                 self._stream.send_block(encode_header(shape.columns))
@@ -214,6 +252,31 @@ class NativeConnection:
                 insert.finish()
         self._stream.send_progress(written_rows=rows, written_bytes=size_bytes)
         self._stream.send_end()
+
+
+def _say_nothing(progress: Progress) -> None:
+    """Take the place of a report."""
+
+
+class ProgressReports:
+    """Sends a query's progress, which the protocol wants as differences."""
+
+    def __init__(self, stream: ClientStream) -> None:
+        """Begin a query."""
+        self._stream = stream
+        self._told = Progress()
+
+    def report(self, now: Progress) -> None:
+        """Send what is new; a client that has gone is the watch's business."""
+        told, self._told = self._told, now
+        with contextlib.suppress(OSError):
+            self._stream.send_progress(
+                rows=now.read_rows - told.read_rows,
+                size_bytes=now.read_bytes - told.read_bytes,
+                total_rows=max(now.total_rows_to_read - told.total_rows_to_read, 0),
+                written_rows=now.written_rows - told.written_rows,
+                written_bytes=now.written_bytes - told.written_bytes,
+            )
 
 
 def _seconds(setting: tuple[str, float], settings: Mapping[str, str]) -> float:

@@ -35,7 +35,9 @@ class EmbeddedServer:
         self._listeners: list[Listener] = []
         try:
             self._listeners.append(NativeServer((host, ports.native), gateway, self._watch))
-            self._listeners.append(HttpServer((host, ports.http), gateway, self._watch))
+            self._listeners.append(
+                HttpServer((host, ports.http), gateway, self._watch, time.monotonic)
+            )
         except OSError:
             self.close()
             raise

@@ -95,7 +95,8 @@ class Statement:
 
     `text` is what the engine gets: without FORMAT clause, inline data and closing semicolon.
     `data_start` is where the inline data of an INSERT begins in the original text, and
-    `source_at` where in `text` the source of its rows may be named.
+    `source_at` where in `text` the source of its rows may be named. `temporary`: it makes a
+    temporary table. `summarised`: totals or extremes may come with the result.
     """
 
     action: Action
@@ -107,6 +108,8 @@ class Statement:
     data_start: int = 0
     source_at: int = 0
     called: frozenset[str] = frozenset()
+    temporary: bool = False
+    summarised: bool = False
 
     def from_file(self, quoted_path: str, input_format: str) -> str:
         """Return the INSERT with its rows from a file."""
@@ -130,8 +133,6 @@ def parse(sql: str) -> Statement:
     if not everything:
         raise QueryError(62, "Syntax error: Empty query")
     words = [token.upper for token in everything[:4]]
-    if words[0] in ("CREATE", "REPLACE") and "TEMPORARY" in words:
-        raise QueryError(48, "The embedded server keeps no sessions for temporary tables")
     action = {
         "SELECT": Action.SELECT,
         "WITH": Action.SELECT,
@@ -145,7 +146,15 @@ def parse(sql: str) -> Statement:
     ):
         action = Action.OTHER
     text, output = _take_format(sql, everything)
-    return Statement(action, words[0], text, format=output, called=_called(everything))
+    return Statement(
+        action,
+        words[0],
+        text,
+        format=output,
+        called=_called(everything),
+        temporary=words[0] == "CREATE" and "TEMPORARY" in words[1:2] + words[3:4],
+        summarised=any(token.upper in ("TOTALS", "EXTREMES") for token in everything),
+    )
 
 
 def _take_format(sql: str, found: list[Token]) -> tuple[str, str]:
