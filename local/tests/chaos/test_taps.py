@@ -42,11 +42,11 @@ def test_an_insert_is_seen_at_its_rows_and_at_its_answer():
     )]  # fmt: skip
 
 
-def test_a_refused_insert_is_not_answered_and_the_next_one_is():
+def test_a_refused_insert_is_told_from_one_that_is_done():
     insert = [(REQUESTS, b"\1 INSERT INTO t VALUES"), (REPLIES, b"\1 sample"), (REQUESTS, b"rows")]
     seen = moments(ClickHouseTap(), *insert, (REPLIES, b"\2 no \5"), *insert, (REPLIES, b"\5"))
     assert [found for [found] in seen if found] == [
-        Moment.INSERT_SENT, Moment.INSERT_ANSWERED, Moment.INSERT_SENT, Moment.INSERT_ANSWERED,
+        Moment.INSERT_SENT, Moment.INSERT_REFUSED, Moment.INSERT_SENT, Moment.INSERT_ANSWERED,
     ]  # fmt: skip
 
 

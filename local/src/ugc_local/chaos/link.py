@@ -89,7 +89,8 @@ class Link:
     Attributes:
         port: where it listens on the loopback interface.
         passed: moments that came by.
-        refused: connections that were ended at once while the link was down.
+        opened: connections that reached the target.
+        refused: connections that were ended at once: the link was down, or the target.
         held_up_s: how long pieces waited because of delay, pace or a hold, together.
     """
 
@@ -103,6 +104,7 @@ class Link:
         self.loop = loop
         self.port: int = listener.getsockname()[1]
         self.passed: Counter[Moment] = Counter()
+        self.opened = 0
         self.refused = 0
         self.held_up_s = 0.0
         self.pace = {direction: Pace() for direction in Direction}
@@ -115,6 +117,11 @@ class Link:
         self._connections: set[_Connection] = set()
         self._listener = listener
         self._server: asyncio.Server | None = None
+
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return len(self._connections)
 
     def break_at(self, moment: Moment) -> Breakpoint:
         """Freeze the next connection that comes to `moment`."""
@@ -196,6 +203,7 @@ class Link:
             except OSError:
                 pass  # the store is down: the client hears of it as it would without a proxy
             else:
+                self.opened += 1
                 connection = _Connection(self, (reader, writer), server, self._tap())
                 self._connections.add(connection)
                 try:

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Protocol
 
-Bytes = bytes | bytearray
-
 
 class Direction(Enum):
     """Which way bytes go."""
@@ -25,6 +23,7 @@ class Moment(Enum):
 
     INSERT_SENT = "an insert's rows are on their way"
     INSERT_ANSWERED = "an insert is done, and its answer on the way"
+    INSERT_REFUSED = "an insert is refused, and the answer on the way"
     COMMIT_SENT = "a commit is on its way"
     COMMIT_ANSWERED = "a commit is done, and its answer on the way"
 
@@ -88,12 +87,18 @@ class ClickHouseTap:
         return None
 
     def _reply(self, data: bytes) -> Moment | None:
-        answered = self._sent and data[-1] == self._END_OF_STREAM
-        if self._asked and (answered or data[0] == self._EXCEPTION):
+        if not self._asked:
+            return None
+        refused = data[0] == self._EXCEPTION
+        answered = data[-1] == self._END_OF_STREAM and not refused
+        rows_sent = self._sent
+        if refused or answered:
             self._asked = self._sampled = self._sent = False
-        elif self._asked:
+        else:
             self._sampled = True
-        return Moment.INSERT_ANSWERED if answered else None
+        if not rows_sent:
+            return None
+        return Moment.INSERT_REFUSED if refused else Moment.INSERT_ANSWERED if answered else None
 
 
 class KafkaTap:

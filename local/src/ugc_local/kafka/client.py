@@ -9,6 +9,7 @@ from typing import cast
 from confluent_kafka import (
     OFFSET_INVALID,
     Consumer,
+    ConsumerGroupState,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
@@ -248,6 +249,15 @@ class KafkaClient:
         """Every offset that the group has committed, by (topic, partition), in one request."""
         found = self._committed(ConsumerGroupTopicPartitions(group), timeout_s)
         return {(at.topic, at.partition): at.offset for at in found}
+
+    def is_rebalancing(self, group: str) -> bool:
+        """Whether members of the group have been told to join anew and not all have."""
+        asked = self._admin.describe_consumer_groups([group], request_timeout=_REQUEST_S)
+        try:
+            state = asked[group].result(_REQUEST_S + 1).state
+        except (KafkaException, TimeoutError) as error:
+            raise KafkaClientError(f"state of group {group}: {error}") from error
+        return bool(state is ConsumerGroupState.PREPARING_REBALANCING)
 
     def _committed(
         self, request: ConsumerGroupTopicPartitions, timeout_s: float

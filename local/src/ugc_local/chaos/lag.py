@@ -1,0 +1,69 @@
+"""How far the group is behind, in seconds, all the time."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from ugc_local.chaos.truth import Truth
+from ugc_local.kafka.client import KafkaClient, KafkaClientError
+
+_EVERY_S = 0.3
+_ANSWER_S = 2.0
+RECOVERED_S = 1.0
+"""A lag below this counts as none."""
+
+
+class LagWatch:
+    """Asks the broker what the group has committed, in a thread, until the block ends.
+
+    The lag is how long the oldest acknowledged record has waited whose place is not behind the
+    committed offset; infinite while the broker does not answer.
+    """
+
+    def __init__(self, client: KafkaClient, group: str, truth: Truth) -> None:
+        self.samples: list[tuple[float, float]] = []
+        self._client = client
+        self._group = group
+        self._truth = truth
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
+
+    def recovered_at_s(self, since_s: float) -> float | None:
+        """When the lag was small for the first time after that moment; None: not yet."""
+        for at_s, lag_s in self.samples:
+            if at_s >= since_s and lag_s < RECOVERED_S:
+                return at_s
+        return None
+
+    def median_s(self) -> float:
+        """Of all samples."""
+        ordered = sorted(lag_s for _, lag_s in self.samples)
+        return ordered[len(ordered) // 2] if ordered else math.inf
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(_EVERY_S):
+            at_s = time.monotonic()
+            try:
+                positions = self._client.positions(self._group, timeout_s=_ANSWER_S)
+            except KafkaClientError:
+                lag_s = math.inf
+            else:
+                lag_s = self._truth.lag_s(positions, at_s)
+            self.samples.append((at_s, lag_s))

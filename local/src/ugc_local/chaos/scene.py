@@ -1,0 +1,119 @@
+"""What a fault has at hand: whom it befalls, how to wait, and what takes it back."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from random import Random
+
+from ugc_local.chaos.consumer import Consumer
+from ugc_local.chaos.link import After, Breakpoint
+from ugc_local.chaos.load import Load
+from ugc_local.chaos.taps import Moment
+from ugc_local.chaos.world import GROUP, Timing, World
+from ugc_local.deadline import Deadline
+
+_POLL_S = 0.1
+
+
+class NoEffectError(Exception):
+    """The fault was made, or could not be, and nothing came of it: it does not count."""
+
+
+@dataclass(slots=True)
+class Scene:
+    """One fault's own view of the world.
+
+    Attributes:
+        consumer: whom it befalls; for a fault of a store, whose insert or commit it waits for.
+        chance: decides what the kind leaves open.
+        undo: what takes the fault back; run in any case.
+    """
+
+    world: World
+    load: Load
+    consumer: Consumer
+    chance: Random
+    undo: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def timing(self) -> Timing:
+        return self.world.timing
+
+    def demand(self, condition: Callable[[], bool], within_s: float, what: str) -> None:
+        """Poll until the condition holds. Raises NoEffectError when it does not in time."""
+        if not Deadline.after(within_s).poll(condition, interval_s=_POLL_S):
+            raise NoEffectError(f"not within {within_s:.0f} s: {what}")
+
+    def pass_time(self, seconds: float) -> None:
+        """The fault lasts."""
+        Deadline.after(seconds).poll(lambda: False)
+
+    @contextmanager
+    def frozen_at(self, moment: Moment) -> Iterator[Breakpoint]:
+        """The consumer's next connection that comes to the moment, frozen inside the block.
+
+        Left without a release it is cut.
+        """
+        commit = moment in (Moment.COMMIT_SENT, Moment.COMMIT_ANSWERED)
+        link = self.consumer.kafka if commit else self.consumer.clickhouse
+        frozen = link.break_at(moment)
+        try:
+            if not frozen.wait(self.patience_s):
+                raise NoEffectError(f"{self.consumer.name} never came to where {moment.value}")
+            yield frozen
+        finally:
+            frozen.release(After.CUT)
+
+    @property
+    def patience_s(self) -> float:
+        """Long enough for a group to lose a member, settle and go on."""
+        return 2 * self.timing.session_s + self.timing.insert_deadline_s + 10
+
+    def stop_process(self) -> None:
+        """SIGSTOP to the consumer; SIGCONT when the fault is taken back."""
+        self.undo.callback(self.consumer.signal, signal.SIGCONT)
+        self.consumer.signal(signal.SIGSTOP)
+
+    def kill_process(self) -> None:
+        """SIGKILL to the consumer; it is started again when the fault is taken back."""
+        self.undo.callback(self.consumer.start)
+        self.consumer.kill()
+
+    def claim(self, consumer: Consumer) -> None:
+        """Have another consumer for this fault alone, until it is taken back."""
+        consumer.befallen = True
+
+        def give_back() -> None:
+            consumer.befallen = False
+
+        self.undo.callback(give_back)
+
+    def others(self) -> list[Consumer]:
+        """Those that run beside the consumer."""
+        return [other for other in self.world.running() if other is not self.consumer]
+
+    def owned(self) -> int:
+        """How many partitions the consumer owns. Raises NoEffectError for none."""
+        owned = self.consumer.partitions()
+        if not owned:
+            raise NoEffectError(f"{self.consumer.name} owned nothing")
+        return owned
+
+    def wait_until_replaced(self) -> None:
+        """Until the other consumers own every partition, by their own word."""
+        others = self.others()
+
+        def all_owned() -> bool:
+            return sum(other.partitions() for other in others) == self.world.partitions
+
+        self.demand(
+            all_owned, self.patience_s, f"others own the partitions of {self.consumer.name}"
+        )
+
+    def wait_until_rebalancing(self) -> None:
+        """Until the members of the group have been told to join anew."""
+        client = self.world.client
+        self.demand(lambda: client.is_rebalancing(GROUP), self.patience_s, "the group rebalances")

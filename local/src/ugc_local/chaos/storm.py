@@ -1,0 +1,147 @@
+"""Makes faults, some at a time, until enough of them had an effect."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from random import Random
+
+from ugc_local.chaos.consumer import Consumer
+from ugc_local.chaos.kind import Kind, Part
+from ugc_local.chaos.load import Load
+from ugc_local.chaos.outcome import FaultRecord
+from ugc_local.chaos.scene import NoEffectError, Scene
+from ugc_local.chaos.world import Store, World
+from ugc_local.deadline import Deadline
+
+_TICK_S = 0.1
+_AT_ONCE = 3
+_MOST_PAUSE_S = 1.5
+_PATIENCE_FAULTS = 3
+"""So many times as many faults as are wanted, at the most."""
+
+
+class StormError(Exception):
+    """The run cannot go on; the message says why."""
+
+
+@dataclass(slots=True)
+class _Raging:
+    kind: Kind
+    record: FaultRecord
+    consumer: Consumer
+    work: Future[None] = field(default_factory=Future)
+
+
+class Storm:
+    """Draws faults and makes them. Up to three at once, never two of the same part."""
+
+    def __init__(
+        self,
+        world: World,
+        load: Load,
+        *,
+        kinds: Iterator[Kind],
+        seed: int,
+        now_s: Callable[[], float],
+        on_fault: Callable[[FaultRecord], None] = lambda _: None,
+    ) -> None:
+        """`now_s`: seconds since the run began."""
+        self.records: list[FaultRecord] = []
+        self._world = world
+        self._load = load
+        self._kinds = kinds
+        self._chance = Random(seed)  # noqa: S311 - reproducible on purpose
+        self._now_s = now_s
+        self._on_fault = on_fault
+        self._waiting: list[Kind] = []
+        self._raging: list[_Raging] = []
+        self._stopped = threading.Event()
+
+    def rage(self, faults: int) -> None:
+        """Return when so many had an effect and all are taken back.
+
+        Raises StormError when a store ends by itself, when what must be true after a fault does
+        not come true, or when too many faults have no effect.
+        """
+        next_at_s = 0.0
+        with ThreadPoolExecutor(_AT_ONCE, "fault") as pool:
+            while True:
+                self._reap()
+                self._mend()
+                missing = faults - sum(record.counts for record in self.records)
+                if missing <= 0 and not self._raging:
+                    return
+                if len(self.records) >= _PATIENCE_FAULTS * faults + 10:
+                    raise StormError(
+                        f"{len(self.records)} faults, of which {missing} had no effect"
+                    )
+                may_begin = len(self._raging) < min(_AT_ONCE, missing)
+                if may_begin and self._now_s() >= next_at_s and (found := self._choose()):
+                    self._begin(pool, *found)
+                    next_at_s = self._now_s() + self._chance.random() * _MOST_PAUSE_S
+                self._stopped.wait(_TICK_S)
+
+    def _choose(self) -> tuple[Kind, Scene] | None:
+        """The first kind of those drawn that can be done now."""
+        while len(self._waiting) < _AT_ONCE * 2:
+            self._waiting.append(next(self._kinds))
+        taken = {part for raging in self._raging for part in raging.kind.parts} - {Part.CONSUMER}
+        places = [place for place in self._world.consumers if not place.befallen]
+        self._chance.shuffle(places)
+        for kind in self._waiting:
+            if kind.parts & taken:
+                continue
+            for consumer in places:
+                scene = Scene(self._world, self._load, consumer, Random(self._chance.random()))  # noqa: S311
+                if kind.needs(scene):
+                    self._waiting.remove(kind)
+                    return kind, scene
+        return None
+
+    def _begin(self, pool: ThreadPoolExecutor, kind: Kind, scene: Scene) -> None:
+        befalls = Part.CONSUMER in kind.parts
+        whom = scene.consumer.name if befalls else ""
+        record = FaultRecord(kind.name, whom, self._now_s())
+        if befalls:
+            scene.claim(scene.consumer)
+        self.records.append(record)
+        raging = _Raging(kind, record, scene.consumer)
+        raging.work = pool.submit(self._make, raging, scene)
+        self._raging.append(raging)
+
+    def _make(self, raging: _Raging, scene: Scene) -> None:
+        record, kind = raging.record, raging.kind
+        try:
+            with scene.undo:
+                record.evidence = kind.do(scene)
+        except NoEffectError as error:
+            record.why_not = str(error)
+        record.undone_s = self._now_s()
+        ready = Deadline.after(scene.timing.ready_s)
+        if not ready.poll(lambda: kind.holds(scene), interval_s=_TICK_S):
+            raise StormError(f"after “{kind.name}” ({record.whom}) not true: {kind.afterwards}")
+
+    def _reap(self) -> None:
+        for raging in list(self._raging):
+            if raging.work.done():
+                self._raging.remove(raging)
+                raging.work.result()
+                self._on_fault(raging.record)
+
+    def _mend(self) -> None:
+        """As Kubernetes would: start again what ended by itself."""
+        for place in self._world.consumers:
+            if not place.befallen:
+                place.mend()
+        befallen = {part for raging in self._raging for part in raging.kind.parts}
+        for part, store in self._stores():
+            if part not in befallen and (status := store.process.exit_status()) is not None:
+                raise StormError(
+                    f"{store.name} ended by itself, status {status}. {store.process.last_words()}"
+                )
+
+    def _stores(self) -> list[tuple[Part, Store]]:
+        return [(Part.BROKER, self._world.kafka), (Part.CLICKHOUSE, self._world.clickhouse)]
