@@ -1,10 +1,11 @@
 """Events to send, and partitions to send them through."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
-from ugc_etl.records import Partition
+from ugc_etl.adapters.memory import StoredRecord, records_of
+from ugc_etl.records import Partition, Records
 from ugc_events import (
     Bookmark,
     Click,
@@ -25,6 +26,22 @@ TOPIC_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 
 def partition(number: int = 0, topic: str = "ugc.views.v1") -> Partition:
     return Partition(topic, TOPIC_ID, number)
+
+
+def records(
+    values: Iterable[bytes | None],
+    timestamp_ms: int = NOW_MS,
+    *,
+    first_offset: int = 100,
+    where: Partition | None = None,
+) -> Records:
+    return records_of(
+        where or partition(),
+        [
+            StoredRecord(first_offset + n, timestamp_ms, b"key", value, (("h", b"v"),))
+            for n, value in enumerate(values)
+        ],
+    )
 
 
 def envelope(number: int, received_at: int = NOW_MS) -> dict[str, Any]:

@@ -1,14 +1,38 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import NOW_MS, partition
-from ugc_etl.batch import Batch, BatchPolicy, OpenBatch, month_of
-from ugc_etl.records import Record
+from samples import NOW_MS, partition, views
+from ugc_etl.adapters.memory import StoredRecord, records_of
+from ugc_etl.batch import BatchPolicy, OpenBatch, month_of
+from ugc_etl.decode import Decoder
+from ugc_events.registry import VIEWS
 
 MONTHS = [month_of(NOW_MS)[0] - 1, month_of(NOW_MS)[0], NOW_MS, month_of(NOW_MS)[1]]
+
+
+DECODER = Decoder(VIEWS)
+
+
+def decoded(stored):
+    return DECODER.decode(records_of(partition(), stored), 0)[partition()]
+
+
+def places_of(batch):
+    """Offset, and value where it is a row's event id or a dead letter's value."""
+    rows = [(int(row["_offset"]), row["event_id"].tobytes()) for row in batch.rows]
+    return sorted(rows + [(letter.offset, letter.value) for letter in batch.dead_letters])
+
+
+def expected_of(stored):
+    return [(r.offset, IDS.get(r.value, r.value)) for r in stored]
+
+
+VIEWS_3 = views(3)
+IDS = {value: UUID(int=n + 1).bytes for n, value in enumerate(VIEWS_3)}
 
 
 @st.composite
@@ -16,40 +40,55 @@ def logs(draw):
     """Records with gaps between offsets, in chunks as polls give them."""
     offset = draw(st.integers(0, 2**40))
     chunks = []
-    for size in draw(st.lists(st.integers(0, 8), max_size=6)):
+    for size in draw(st.lists(st.integers(1, 8), max_size=6)):
         chunk = []
         for _ in range(size):
-            value = draw(st.none() | st.binary(max_size=40))
-            chunk.append(Record(offset, draw(st.sampled_from(MONTHS)), None, value, ()))
+            value = draw(st.none() | st.binary(max_size=40) | st.sampled_from(VIEWS_3))
+            chunk.append(StoredRecord(offset, draw(st.sampled_from(MONTHS)), None, value, ()))
             offset += draw(st.integers(1, 3))
         chunks.append(chunk)
     return chunks
 
 
-@given(chunks=logs(), max_rows=st.integers(1, 7), max_bytes=st.integers(1, 60))
+@given(chunks=logs(), max_rows=st.integers(1, 7), max_bytes=st.integers(1, 900))
 def test_cutting_keeps_every_record_once_in_order_and_keeps_the_limits(chunks, max_rows, max_bytes):
     policy = BatchPolicy(max_rows=max_rows, max_bytes=max_bytes)
     open_batch = OpenBatch(partition(), policy)
-    batches = [batch for chunk in chunks for batch in open_batch.add(chunk, 0.0)]
+    batches = [batch for chunk in chunks for batch in open_batch.add(decoded(chunk), 0.0)]
     if len(open_batch):
         batches.append(open_batch.close())
-    assert [r for b in batches for r in b.records] == [r for chunk in chunks for r in chunk]
-    for batch in batches:
-        assert 1 <= len(batch.records) <= max_rows
-        assert batch.value_bytes == sum(len(r.value or b"") for r in batch.records)
-        assert batch.value_bytes <= max_bytes or len(batch.records) == 1
-        assert len({month_of(r.timestamp_ms) for r in batch.records}) == 1
-    for earlier, later in pairwise(batches):
-        assert earlier.end <= later.start
-        full = len(earlier.records) == max_rows
-        next_bytes = len(later.records[0].value or b"")
-        months = {month_of(r.timestamp_ms) for r in (earlier.records[0], later.records[0])}
+    stored = {record.offset: record for chunk in chunks for record in chunk}
+    assert [place for b in batches for place in places_of(b)] == expected_of(stored.values())
+    within = [[r for r in stored.values() if b.start <= r.offset < b.end] for b in batches]
+    for batch, own in zip(batches, within, strict=True):
+        assert (batch.start, batch.end) == (own[0].offset, own[-1].offset + 1)
+        assert 1 <= len(batch) == len(own) <= max_rows
+        assert batch.value_bytes == sum(len(r.value or b"") for r in own)
+        assert batch.value_bytes <= max_bytes or len(own) == 1
+        assert batch.held_bytes > 0
+        assert len({month_of(r.timestamp_ms) for r in own}) == 1
+    for (earlier, before), (_, after) in pairwise(zip(batches, within, strict=True)):
+        months = {month_of(before[0].timestamp_ms), month_of(after[0].timestamp_ms)}
         assert (
-            full
-            or earlier.value_bytes + next_bytes > max_bytes
+            len(earlier) == max_rows
+            or earlier.value_bytes + len(after[0].value or b"") > max_bytes
             or len(months) == 2
-            or (earlier.value_bytes >= max_bytes)
+            or earlier.value_bytes >= max_bytes
         )
+
+
+@given(chunks=logs(), data=st.data())
+def test_a_batch_can_be_cut_smaller(chunks, data):
+    open_batch = OpenBatch(partition(), BatchPolicy())
+    batches = [batch for chunk in chunks for batch in open_batch.add(decoded(chunk), 0.0)]
+    if len(open_batch):
+        batches.append(open_batch.close())
+    for batch in batches:
+        middle = data.draw(st.integers(batch.start, batch.end))
+        halves = batch.between(batch.start, middle), batch.between(middle, batch.end)
+        assert (halves[0].end, halves[1].start) == (middle, middle)
+        assert sum(map(len, halves)) == len(batch)
+        assert [place for half in halves for place in places_of(half)] == places_of(batch)
 
 
 @given(st.integers(0, 253_370_764_799_999))
@@ -73,13 +112,13 @@ def test_every_timestamp_has_a_month(timestamp_ms):
 def test_a_batch_is_due_at_its_age_and_never_when_empty():
     open_batch = OpenBatch(partition(), BatchPolicy())
     assert not open_batch.is_due(1e9, 0.0)
-    open_batch.add([Record(5, NOW_MS, None, b"x", ())], 100.0)
-    open_batch.add([Record(6, NOW_MS, None, b"x", ())], 100.4)
+    open_batch.add(decoded([StoredRecord(5, NOW_MS, None, b"x", ())]), 100.0)
+    open_batch.add(decoded([StoredRecord(6, NOW_MS, None, b"x", ())]), 100.4)
     assert not open_batch.is_due(100.49, 0.5)
     assert open_batch.is_due(100.5, 0.5)
     batch = open_batch.close()
     assert (batch.start, batch.end) == (5, 7)
-    open_batch.add([Record(7, NOW_MS, None, b"x", ())], 101.0)
+    open_batch.add(decoded([StoredRecord(7, NOW_MS, None, b"x", ())]), 101.0)
     assert not open_batch.is_due(101.4, 0.5)
 
 
@@ -101,8 +140,3 @@ def test_age_stretches_with_the_partitions():
 def test_a_policy_that_cannot_be_kept_is_refused(wrong):
     with pytest.raises(ValueError, match="batch"):
         BatchPolicy(**wrong)
-
-
-def test_a_batch_knows_its_range_with_holes_in_it():
-    records = tuple(Record(offset, NOW_MS, None, b"", ()) for offset in (3, 4, 9))
-    assert (Batch(partition(), records, 0).start, Batch(partition(), records, 0).end) == (3, 10)

@@ -397,7 +397,7 @@ def test_a_source_that_goes_backward_stops_the_process():
 
 
 def test_reading_stops_while_memory_is_full_and_goes_on_when_there_is_room():
-    bench = Bench(max_buffered_bytes=5000)
+    bench = Bench(max_buffered_bytes=1000)
     bench.source.append(ONE, views_at(10))
     bench.source.append(TWO, views_at(1))
     bench.source.assign(ONE, TWO)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ugc_etl.records import Partition, Record
+import numpy as np
+from ugc_events import DeadLetter
+
+from ugc_etl.decode import Decoded, Rows, cut
+from ugc_etl.records import Partition
 
 MAX_BATCH_ROWS = 1_000_000
 """An INSERT above about a million rows becomes several parts, and is no longer whole or absent."""
@@ -45,24 +49,48 @@ class BatchPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The records [start, end) of one partition, all of one month.
+    """The records [start, end) of one partition, all of one month, each a row or a dead letter.
 
     Offsets in between may be missing: transaction markers and compaction take them.
+
+    Attributes:
+        partition: whose.
+        start: the offset of the first record.
+        end: the offset behind the last record: what is committed when the batch is done.
+        records: how many there are.
+        value_bytes: of the records' values, as they were read.
+        held_bytes: about what the batch takes in memory.
+        rows: in the order of their offsets.
+        dead_letters: the same.
     """
 
     partition: Partition
-    records: tuple[Record, ...]
+    start: int
+    end: int
+    records: int
     value_bytes: int
+    held_bytes: int
+    rows: Rows
+    dead_letters: Sequence[DeadLetter]
 
-    @property
-    def start(self) -> int:
-        """The offset of the first record."""
-        return self.records[0].offset
+    def __len__(self) -> int:
+        return self.records
 
-    @property
-    def end(self) -> int:
-        """The offset behind the last record: what is committed when the batch is done."""
-        return self.records[-1].offset + 1
+    def between(self, start: int, end: int) -> Batch:
+        """The part of the batch at the offsets [start, end), within its own."""
+        rows, dead_letters = cut(self.rows, self.dead_letters, start, end)
+        records = len(rows) + len(dead_letters)
+        share = records / self.records
+        return Batch(
+            self.partition,
+            start,
+            end,
+            records,
+            round(self.value_bytes * share),
+            round(self.held_bytes * share),
+            rows,
+            dead_letters,
+        )
 
 
 class OpenBatch:
@@ -71,32 +99,34 @@ class OpenBatch:
     def __init__(self, partition: Partition, policy: BatchPolicy) -> None:
         self._partition = partition
         self._policy = policy
-        self._records: list[Record] = []
+        self._parts: list[Decoded] = []
         self._opened_at_s = 0.0
         self._month = (0, 0)
-        self.value_bytes = 0
+        self._records = 0
+        self._value_bytes = 0
+        self.held_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._records)
+        return self._records
 
-    def add(self, records: Iterable[Record], now_s: float) -> list[Batch]:
+    def add(self, decoded: Decoded, now_s: float) -> list[Batch]:
         """Take records, in the order of their offsets; the batches that they complete."""
         closed = []
-        max_rows, max_bytes = self._policy.max_rows, self._policy.max_bytes
-        for record in records:
-            size = len(record.value) if record.value else 0
-            if self._records and (
-                not self._month[0] <= record.timestamp_ms < self._month[1]
-                or self.value_bytes + size > max_bytes
-            ):
-                closed.append(self.close())
+        first = 0
+        while first < len(decoded):
             if not self._records:
                 self._opened_at_s = now_s
-                self._month = month_of(record.timestamp_ms)
-            self._records.append(record)
-            self.value_bytes += size
-            if len(self._records) >= max_rows or self.value_bytes >= max_bytes:
+                self._month = month_of(int(decoded.places["timestamp_ms"][first]))
+            last = first + self._room(decoded, first)
+            if last > first:
+                self._append(decoded.between(first, last))
+            full = (
+                self._records >= self._policy.max_rows
+                or self._value_bytes >= self._policy.max_bytes
+            )
+            if full or last < len(decoded):
                 closed.append(self.close())
+            first = last
         return closed
 
     def is_due(self, now_s: float, age_s: float) -> bool:
@@ -105,10 +135,37 @@ class OpenBatch:
 
     def close(self) -> Batch:
         """Cut here. There must be records."""
-        batch = Batch(self._partition, tuple(self._records), self.value_bytes)
-        self._records = []
-        self.value_bytes = 0
+        parts = self._parts
+        batch = Batch(
+            self._partition,
+            int(parts[0].places["offset"][0]),
+            int(parts[-1].places["offset"][-1]) + 1,
+            self._records,
+            self._value_bytes,
+            self.held_bytes,
+            np.concatenate([part.rows for part in parts]),
+            [letter for part in parts for letter in part.dead_letters],
+        )
+        self._parts = []
+        self._records = self._value_bytes = self.held_bytes = 0
         return batch
+
+    def _room(self, decoded: Decoded, first: int) -> int:
+        """How many records from `first` on still belong to this batch."""
+        places = decoded.places[first : first + self._policy.max_rows - self._records]
+        low, high = self._month
+        others = (places["timestamp_ms"] < low) | (places["timestamp_ms"] >= high)
+        month_ends = int(others.argmax()) if others.any() else len(places)
+        bytes_left = self._policy.max_bytes - self._value_bytes
+        fit = int(np.searchsorted(np.cumsum(places["value_bytes"]), bytes_left, "right"))
+        # A single record that is larger is a batch by itself.
+        return min(month_ends, fit or (0 if self._records else 1))
+
+    def _append(self, part: Decoded) -> None:
+        self._parts.append(part)
+        self._records += len(part)
+        self._value_bytes += int(part.places["value_bytes"].sum())
+        self.held_bytes += int(part.places["held_bytes"].sum())
 
 
 def month_of(timestamp_ms: int) -> tuple[int, int]:

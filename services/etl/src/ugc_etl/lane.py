@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from ugc_etl.batch import Batch, BatchPolicy, OpenBatch
+from ugc_etl.decode import Decoded
 from ugc_etl.delivery import Delivery
 from ugc_etl.ports import RefusedError
-from ugc_etl.records import Partition, Record
+from ugc_etl.records import Partition
 
-_RECORD_OVERHEAD_BYTES = 700
-"""Of a record's objects in memory beside its value: key, headers, numbers, tuples."""
 _MAX_WAITING = 2
 
 
@@ -62,15 +60,16 @@ class Lane:
     def __post_init__(self) -> None:
         self.drop_unsent()
 
-    def take(self, records: Sequence[Record], now_s: float) -> None:
+    def take(self, decoded: Decoded, now_s: float) -> None:
         """Add what was read. Raises RefusedError where the source went backward."""
-        if records[0].offset < self.next_offset:
+        offsets = decoded.places["offset"]
+        if offsets[0] < self.next_offset:
             raise RefusedError(
                 f"{self.partition} was read up to offset {self.next_offset - 1} and then again "
-                f"from {records[0].offset}: going on would insert records twice"
+                f"from {offsets[0]}: going on would insert records twice"
             )
-        self.waiting.extend(self.open.add(records, now_s))
-        self.next_offset = records[-1].offset + 1
+        self.waiting.extend(self.open.add(decoded, now_s))
+        self.next_offset = int(offsets[-1]) + 1
 
     def next_batch(self, now_s: float, age_s: float) -> Batch | None:
         """The batch to send now, if there is one and none is in flight."""
@@ -96,6 +95,4 @@ class Lane:
         batches = list(self.waiting)
         if self.flight is not None:
             batches.append(self.flight.delivery.batch)
-        rows = len(self.open) + sum(len(batch.records) for batch in batches)
-        values = self.open.value_bytes + sum(batch.value_bytes for batch in batches)
-        return values + rows * _RECORD_OVERHEAD_BYTES
+        return self.open.held_bytes + sum(batch.held_bytes for batch in batches)

@@ -128,12 +128,14 @@ class Pipeline:
 
     def turn(self) -> None:
         """One turn of the loop."""
-        records = self._source.poll(self._options.poll_s)
+        polled = self._source.poll(self._options.poll_s)
         now_s = self._runtime.monotonic_s()
-        for partition, taken in records.items():
-            self._lanes[partition].take(taken, now_s)
+        for records in polled:
+            for partition, decoded in self._deliverer.decode(records).items():
+                self._lanes[partition].take(decoded, now_s)
         self._advance(self._lanes.values())
-        age_s = self._policy.age_s(len(self._lanes))
+        # Memory for larger batches is not to be had then.
+        age_s = 0.0 if self._over_limit else self._policy.age_s(len(self._lanes))
         for lane in self._lanes.values():
             batch = lane.next_batch(now_s, age_s)
             if batch is not None:
@@ -199,7 +201,7 @@ class Pipeline:
                 self._deliverer.family_of(lane.partition),
                 insert_s=delivery.insert_s,
                 reasons=delivery.reasons,
-                received_at_ms=delivery.received_at_ms,
+                received_at_ms=delivery.batch.rows["received_at"],
                 now_ms=delivery.landed_at_s * 1000,
             )
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from ugc_events import DeadLetter
 
 from ugc_etl.native_block import Block
-from ugc_etl.records import Partition, Record
+from ugc_etl.records import Partition, Records
 
 
 class OutcomeUnknownError(Exception):
@@ -45,8 +45,8 @@ class Source(Protocol):
     def subscribe(self, listener: AssignmentListener) -> None:
         """Begin to take part in the assignment of partitions."""
 
-    def poll(self, timeout_s: float) -> Mapping[Partition, Sequence[Record]]:
-        """The next records, by partition, in order; empty after `timeout_s` without any.
+    def poll(self, timeout_s: float) -> Sequence[Records]:
+        """The next records, by topic; empty after `timeout_s` without any.
 
         Raises RefusedError where reading cannot go on.
         """

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from ugc_events.dead_letters import Headers
 
 
@@ -25,11 +29,35 @@ class Partition(NamedTuple):
         return f"{self.topic}[{self.number}]"
 
 
-class Record(NamedTuple):
-    """A record of a partition; `timestamp_ms` is Kafka's, not the client's clock."""
+class KeyAndHeaders(NamedTuple):
+    """What a record has beside its value; only a dead letter needs it."""
 
-    offset: int
-    timestamp_ms: int
     key: bytes | None
-    value: bytes | None
     headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records of one topic as they were read, column by column.
+
+    Those of a partition are in the order of their offsets; partitions may be mixed.
+
+    Attributes:
+        partitions: those that have records here.
+        owners: for each record, the place of its partition in `partitions`.
+        offsets: for each record.
+        timestamps_ms: Kafka's, not the client's clock.
+        values: for each record.
+        key_and_headers: of the record at a place; looked up only where they are needed, since
+            that costs more than all else.
+    """
+
+    partitions: Sequence[Partition]
+    owners: npt.NDArray[np.intp]
+    offsets: npt.NDArray[np.int64]
+    timestamps_ms: npt.NDArray[np.int64]
+    values: Sequence[bytes | None]
+    key_and_headers: Callable[[int], KeyAndHeaders]
+
+    def __len__(self) -> int:
+        return len(self.values)

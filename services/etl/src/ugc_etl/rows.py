@@ -6,7 +6,7 @@ from uuid import UUID
 
 from ugc_events import Family
 
-from ugc_etl.decode import Columns
+from ugc_etl.decode import Rows
 from ugc_etl.native_block import Block, Values, constant_column, encode_column
 from ugc_etl.pseudonym import viewers
 from ugc_etl.records import Partition
@@ -19,20 +19,14 @@ INSERT_BY = next(column for column in PIPELINE_COLUMNS if column.name == "_inser
 def block_of(
     family: Family,
     partition: Partition,
-    columns: Columns,
+    rows: Rows,
     pseudonym_key: bytes,
     *,
     generation: int = 0,
     attempt: int = 0,
 ) -> Block:
     """The rows of a batch in the order of the table's columns, `_insert_by` still zero."""
-    rows = len(columns)
-    values: dict[str, Values] = {
-        **columns.values,
-        "viewer": viewers(columns.user_ids, pseudonym_key),
-        "_timestamp": columns.timestamps_ms,
-        "_offset": columns.offsets,
-    }
+    count = len(rows)
     constants: dict[str, object] = {
         "_topic_id": UUID(partition.topic_id),
         "_partition": partition.number,
@@ -40,12 +34,16 @@ def block_of(
         "_attempt": attempt,
         INSERT_BY.name: 0,
     }
-    return Block(
-        rows,
-        tuple(
-            constant_column(column.name, column.type, constants[column.name], rows)
-            if column.name in constants
-            else encode_column(column.name, column.type, values[column.name])
-            for column in raw_columns(family)
-        ),
-    )
+    columns = []
+    for column in raw_columns(family):
+        if column.name in constants:
+            encoded = constant_column(column.name, column.type, constants[column.name], count)
+        else:
+            values: Values = (
+                viewers(rows["user_id"], pseudonym_key)
+                if column.name == "viewer"
+                else rows[column.name]
+            )
+            encoded = encode_column(column.name, column.type, values)
+        columns.append(encoded)
+    return Block(count, tuple(columns))

@@ -14,9 +14,9 @@ from confluent_kafka.admin import AdminClient
 from samples import partition
 from stores import create_topics, eventually, new_prefix
 from ugc_etl.adapters.kafka import GroupOffsetLog, KafkaSource
-from ugc_etl.adapters.memory import MemoryOffsetLog, MemorySource
+from ugc_etl.adapters.memory import MemoryOffsetLog, MemorySource, StoredRecord
 from ugc_etl.ports import Mark, OffsetLog, OutcomeUnknownError, RefusedError, Source
-from ugc_etl.records import Partition, Record
+from ugc_etl.records import Partition
 from ugc_events import FAMILIES
 
 FAMILY_TOPIC = "ugc.views.v1"
@@ -28,7 +28,7 @@ class Member:
 
     source: Source
     log: OffsetLog
-    taken: dict[Partition, list[Record]] = field(default_factory=lambda: defaultdict(list))
+    taken: dict[Partition, list[StoredRecord]] = field(default_factory=lambda: defaultdict(list))
     owned: set[Partition] = field(default_factory=set)
     events: list[tuple[str, set[Partition]]] = field(default_factory=list)
     on_revoke: Callable[[list[Partition]], None] = lambda _: None
@@ -50,9 +50,18 @@ class Member:
         self.events.append(("lost", set(partitions)))
 
     def poll(self):
-        for where, records in self.source.poll(0.05).items():
-            assert where in self.owned
-            self.taken[where] += records
+        for records in self.source.poll(0.05):
+            assert set(records.partitions) <= self.owned
+            for place, owner in enumerate(records.owners):
+                self.taken[records.partitions[owner]].append(
+                    StoredRecord(
+                        int(records.offsets[place]),
+                        int(records.timestamps_ms[place]),
+                        records.key_and_headers(place).key,
+                        records.values[place],
+                        records.key_and_headers(place).headers,
+                    )
+                )
 
     def poll_until(self, done):
         def turn():
@@ -388,5 +397,5 @@ def test_without_a_broker_topics_are_unknown(unused_port):
     )  # fmt: skip
     with pytest.raises(OutcomeUnknownError, match="topics cannot be described"):
         source.missing_topics()
-    assert source.poll(0.1) == {}
+    assert source.poll(0.1) == []
     source.close()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from operator import itemgetter
 from typing import Any, cast
 from uuid import UUID
 
+import numpy as np
 from confluent_kafka import (
     OFFSET_INVALID,
     Consumer,
@@ -27,11 +28,14 @@ from ugc_events.dead_letters import Headers
 
 from ugc_etl.outage import Outage
 from ugc_etl.ports import AssignmentListener, Mark, OutcomeUnknownError, RefusedError
-from ugc_etl.records import Partition, Record
+from ugc_etl.records import KeyAndHeaders, Partition, Records
 
 log = logging.getLogger(__name__)
 
-_MAX_POLL_RECORDS = 5000
+_MAX_POLL_RECORDS = 10_000
+_FIRST_POLL_RECORDS = 100
+_POLL_BYTES = 8 * 1024 * 1024
+_POLL_STEP_S = 0.02
 _REQUEST_TIMEOUT_S = 10.0
 _ENDS_EVERY_S = 5.0
 _DELIVERY_TIMEOUT_S = 20.0
@@ -95,6 +99,7 @@ class KafkaSource:
         self._asked_ends: dict[Partition, Future[Any]] = {}
         self._asked_ends_at_s = float("-inf")
         self._closed = False
+        self._poll_records = _FIRST_POLL_RECORDS
 
     def missing_topics(self) -> list[str]:
         """The topics that the brokers do not have."""
@@ -128,23 +133,75 @@ class KafkaSource:
 
         self.consumer.subscribe(self._topics, on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
-    def poll(self, timeout_s: float) -> Mapping[Partition, Sequence[Record]]:
-        """Up to some thousand records, by partition."""
-        taken: defaultdict[Partition, list[Record]] = defaultdict(list)
-        try:
-            messages = self.consumer.consume(_MAX_POLL_RECORDS, timeout_s)
-        except KafkaException as error:
-            raise RefusedError(f"Kafka cannot be read any more: {error}") from error
-        for message in messages:
-            if (failure := message.error()) is not None:
-                self._judge(failure)
-                continue
-            partition = self._owned.get((_topic(message), cast("int", message.partition())))
-            if partition is not None:
-                taken[partition].append(_record(message))
-        if taken:
+    def poll(self, timeout_s: float) -> Sequence[Records]:
+        """Up to some thousand records, or some MiB."""
+        messages = self._consume(timeout_s)
+        if any(map(KafkaMessage.error, messages)):
+            for message in messages:
+                if (failure := message.error()) is not None:
+                    self._judge(failure)
+            messages = [message for message in messages if message.error() is None]
+        if messages:
             self._outage.worked(self._monotonic_s())
+        by_topic: dict[str, list[KafkaMessage]] = {}
+        topics = list(map(_topic, messages))
+        if topics and topics.count(topics[0]) == len(topics):
+            by_topic[topics[0]] = messages
+        else:
+            for topic, message in zip(topics, messages, strict=True):
+                by_topic.setdefault(topic, []).append(message)
+        return [
+            records
+            for topic, taken in by_topic.items()
+            if (records := self._records(topic, taken)) is not None
+        ]
+
+    def _consume(self, timeout_s: float) -> list[KafkaMessage]:
+        """What there is until enough is there; how much that is, the records' size decides.
+
+        Records come as fast as memory is filled, and their size may change from one to the next.
+        So every wait is short: in between, what has come is counted in bytes.
+        """
+        until_s = self._monotonic_s() + timeout_s
+        taken: list[KafkaMessage] = []
+        taken_bytes = 0
+        while (room := self._poll_records - len(taken)) > 0 and taken_bytes < _POLL_BYTES:
+            left_s = max(until_s - self._monotonic_s(), 0.0)
+            try:
+                messages = self.consumer.consume(room, min(left_s, _POLL_STEP_S))
+            except KafkaException as error:
+                raise RefusedError(f"Kafka cannot be read any more: {error}") from error
+            taken += messages
+            sizes = list(map(len, messages))
+            taken_bytes += sum(sizes)
+            # As many of the largest as may come at once; again more after smaller ones.
+            fit = _POLL_BYTES // max(sizes, default=1) if messages else _MAX_POLL_RECORDS
+            self._poll_records = max(1, min(fit, 4 * self._poll_records, _MAX_POLL_RECORDS))
+            if left_s <= 0:
+                break
         return taken
+
+    def _records(self, topic: str, messages: list[KafkaMessage]) -> Records | None:
+        """Columns, by calls that never return to Python in between: this runs for every record."""
+        count = len(messages)
+        numbers = np.fromiter(map(_number, messages), np.intp, count)
+        present = np.flatnonzero(np.bincount(numbers)).tolist()
+        owned = [self._owned.get((topic, number)) for number in present]
+        if None in owned:
+            messages = [m for m in messages if (topic, m.partition()) in self._owned]
+            return self._records(topic, messages) if messages else None
+        owners = np.zeros(present[-1] + 1, np.intp)
+        owners[present] = np.arange(len(present))
+        return Records(
+            partitions=[partition for partition in owned if partition is not None],
+            owners=owners[numbers],
+            offsets=np.fromiter(map(_offset, messages), np.int64, count),
+            timestamps_ms=np.fromiter(
+                map(itemgetter(1), map(KafkaMessage.timestamp, messages)), np.int64, count
+            ),
+            values=list(map(_value, messages)),
+            key_and_headers=lambda place: _key_and_headers(messages[place]),
+        )
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         """Stop reading these."""
@@ -383,17 +440,13 @@ def _place(partition: Partition, offset: int = OFFSET_INVALID) -> TopicPartition
     return TopicPartition(partition.topic, partition.number, offset)
 
 
-def _topic(message: KafkaMessage) -> str:
-    return message.topic() or ""
+def _key_and_headers(message: KafkaMessage) -> KeyAndHeaders:
+    return KeyAndHeaders(message.key(), cast("Headers", message.headers() or ()))
 
 
-def _record(message: KafkaMessage) -> Record:
-    # Positional and unchecked: this runs for every record. What librdkafka's stubs call optional
-    # or text is there, and is bytes, in a message that is no error and has no deserializer.
-    return Record(
-        cast("int", message.offset()),
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        cast("Headers", message.headers() or ()),
-    )
+# What librdkafka's stubs call optional or text is there, and is bytes, in a message that is no
+# error and has no deserializer.
+_topic = cast("Callable[[KafkaMessage], str]", KafkaMessage.topic)
+_number = cast("Callable[[KafkaMessage], int]", KafkaMessage.partition)
+_offset = cast("Callable[[KafkaMessage], int]", KafkaMessage.offset)
+_value = cast("Callable[[KafkaMessage], bytes | None]", KafkaMessage.value)

@@ -9,12 +9,37 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import numpy as np
 from ugc_events import DeadLetter
+from ugc_events.dead_letters import Headers
 
 from ugc_etl.native_block import Block
 from ugc_etl.ports import AssignmentListener, Mark
-from ugc_etl.records import Partition, Record
+from ugc_etl.records import KeyAndHeaders, Partition, Records
+
+
+class StoredRecord(NamedTuple):
+    """A record as `MemorySource` keeps it."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def records_of(partition: Partition, stored: Sequence[StoredRecord]) -> Records:
+    """Records of one partition, as a source gives them."""
+    return Records(
+        partitions=[partition],
+        owners=np.zeros(len(stored), np.intp),
+        offsets=np.array([record.offset for record in stored], np.int64),
+        timestamps_ms=np.array([record.timestamp_ms for record in stored], np.int64),
+        values=[record.value for record in stored],
+        key_and_headers=lambda place: KeyAndHeaders(stored[place].key, stored[place].headers),
+    )
 
 
 class MemorySource:
@@ -23,7 +48,7 @@ class MemorySource:
     def __init__(self, topics: Mapping[str, bool] | None = None) -> None:
         """`topics`: by name, whether it is there."""
         self.topics = dict(topics or {})
-        self.logs: dict[Partition, list[Record]] = {}
+        self.logs: dict[Partition, list[StoredRecord]] = {}
         self.paused: set[Partition] = set()
         self.first_offsets: dict[Partition, int] = {}
         self._positions: dict[Partition, int] = {}
@@ -33,7 +58,7 @@ class MemorySource:
         """Append records of (timestamp in ms, value)."""
         records = self.logs.setdefault(partition, [])
         for timestamp_ms, value in values:
-            records.append(Record(len(records), timestamp_ms, None, value, ()))
+            records.append(StoredRecord(len(records), timestamp_ms, None, value, ()))
 
     def assign(self, *partitions: Partition) -> None:
         """What a rebalance does when it gives partitions."""
@@ -64,13 +89,13 @@ class MemorySource:
         """Remember the listener."""
         self._listener = listener
 
-    def poll(self, timeout_s: float) -> Mapping[Partition, Sequence[Record]]:
+    def poll(self, timeout_s: float) -> Sequence[Records]:
         """Everything that is there; never waits."""
-        taken = {}
+        taken = []
         for partition, position in self._positions.items():
             log = self.logs.get(partition, [])
             if partition not in self.paused and position < len(log):
-                taken[partition] = log[position:]
+                taken.append(records_of(partition, log[position:]))
                 self._positions[partition] = len(log)
         return taken
 
