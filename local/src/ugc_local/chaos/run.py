@@ -23,8 +23,7 @@ from ugc_local.kafka.client import KafkaClientError
 
 _CALM_S = 2.0
 _DRAINED_S = 180.0
-_AUDIT_S = 120.0
-_NO_SUCH_COMMAND = 2
+_AUDIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +125,17 @@ def _drained(world: World, load: Load) -> bool:
 
 def _audit(world: World) -> tuple[bool, str]:
     """Whether `etl audit` is content, and what it says."""
-    audit = subprocess.run(
-        [sys.executable, "-m", "ugc_etl", "audit"],
-        env=dict(world.environ),
-        cwd=world.directory,
-        capture_output=True,
-        text=True,
-        timeout=_AUDIT_S,
-        check=False,
-    )
-    if audit.returncode == _NO_SUCH_COMMAND and "No such command" in audit.stderr:
-        return True, "there is no such command yet"
+    try:
+        audit = subprocess.run(
+            [sys.executable, "-m", "ugc_etl", "audit"],
+            env=dict(world.environ),
+            cwd=world.directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_AUDIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"no answer within {_AUDIT_S:.0f} s"
     return audit.returncode == 0, (audit.stdout + audit.stderr).strip()

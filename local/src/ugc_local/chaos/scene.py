@@ -104,10 +104,10 @@ class Scene:
 
     def wait_until_replaced(self) -> None:
         """Until the other consumers own every partition, by their own word."""
-        others = self.others()
 
         def all_owned() -> bool:
-            return sum(other.partitions() for other in others) == self.world.partitions
+            # Some may have come meanwhile.
+            return sum(other.partitions() for other in self.others()) == self.world.partitions
 
         self.demand(
             all_owned, self.patience_s, f"others own the partitions of {self.consumer.name}"
