@@ -1,0 +1,33 @@
+"""The pages for newcomers, followed step by step on a copy of the tree, with the real stores."""
+
+from pathlib import Path
+
+import pytest
+from executable_page import read_page
+from reader import REPOSITORY, Reader, at_home
+
+DOCS = REPOSITORY / "docs"
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory):
+    with at_home(tmp_path_factory.mktemp("clone")) as reader:
+        yield reader
+
+
+@pytest.mark.parametrize("page", ["add-a-field.md", "add-a-family.md"])
+def test_the_edits_fit(tmp_path: Path, page: str) -> None:
+    """Quick: names the place that a change of the code has moved."""
+    for edit in read_page(DOCS / page).edits:
+        copied = tmp_path / edit.path
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        if edit.how != "New file":
+            if not copied.exists():
+                copied.write_bytes((REPOSITORY / edit.path).read_bytes())
+            edit.apply(tmp_path)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("page", ["first-event.md", "add-a-field.md", "add-a-family.md"])
+def test_every_step_is_as_the_page_says(newcomer: Reader, page: str) -> None:
+    newcomer.follow(read_page(DOCS / page))
