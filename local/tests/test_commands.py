@@ -57,10 +57,15 @@ def test_interrupted_twice_while_it_starts(tmp_path: Path, command: str) -> None
     assert read_state(tmp_path / "data") is None
 
 
-def test_killed_while_it_comes_up_for_good(tmp_path: Path) -> None:
-    """Only what is complete outlives `up`."""
-    with ugc("up", "--data-dir", tmp_path / "data") as process:
-        assert Deadline.after(60).poll(lambda: stores_run(tmp_path / "data"))
+@pytest.mark.parametrize(
+    ("command", "moment"),
+    [("up", "starting ClickHouse"), ("up", "waiting for Kafka"), ("demo", "migrating")],
+)
+def test_killed_while_it_starts(tmp_path: Path, command: str, moment: str) -> None:
+    """Only what is complete outlives `up`, and of a demo nothing."""
+    with ugc(command, "--data-dir", tmp_path / "data", PYTHONUNBUFFERED="1") as process:
+        assert process.stdout is not None
+        assert any(moment in line for line in process.stdout)
         process.kill()
     assert Deadline.after(60).poll(lambda: not running_in(tmp_path), interval_s=0.1)
 
@@ -87,6 +92,19 @@ def test_the_data_of_anything_else_are_not_deleted(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.parametrize("command", ["status", "send", "query", "logs"])
+def test_nothing_runs(tmp_path: Path, command: str) -> None:
+    arguments = {"send": ["--example", "rating"], "query": ["SELECT 1"]}.get(command, [])
+    with ugc(command, "--data-dir", tmp_path / "data", *arguments) as process:
+        out = said(process)
+    if command == "logs":
+        assert re.search(r"^failed: .* has no logs: nothing was ever started there$", out)
+    else:
+        assert re.search(r"nothing runs on .*: start it with make up, or ugc up --data-dir", out)
+    assert process.returncode == (3 if command == "status" else 1)
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("command", ["up", "demo", "down"])
 def test_a_directory_that_cannot_be_used(tmp_path: Path, command: str) -> None:
     (tmp_path / "file").touch()
@@ -104,6 +122,35 @@ def test_a_clickhouse_that_is_not_there(tmp_path: Path) -> None:
         out = said(up)
     assert re.search(r"^failed: .*CLICKHOUSE_BIN.*/nowhere/clickhouse", out, re.MULTILINE)
     assert up.returncode == 1
+    assert not running_in(tmp_path)
+
+
+def test_kafka_that_cannot_be_had(tmp_path: Path) -> None:
+    away = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+    here = dict.fromkeys(("NO_PROXY", "no_proxy"), "")
+    home = str(tmp_path / "m2")
+    with ugc("up", "--data-dir", tmp_path / "data", M2_REPO=home, **away, **here) as up:
+        out = said(up)
+    assert "failed: Apache Kafka" in out
+    assert "could not be fetched from Maven Central into it (M2_REPO chooses another" in out
+    assert up.returncode == 1
+    assert not running_in(tmp_path)
+
+
+def test_a_disk_that_is_full_when_the_stores_come(tmp_path: Path) -> None:
+    """A limit of the size of files stands for it: the stores meet the same failing writes."""
+    words = 'ulimit -f 2000 && exec "$0" -m ugc_local up --data-dir "$1"'
+    up = subprocess.run(
+        ["/bin/sh", "-c", words, sys.executable, tmp_path / "data"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert up.returncode == 1
+    assert re.search(r"^failed: \w+ .*The disk is full: free some of it", up.stdout, re.MULTILINE)
+    assert "File too large" in up.stdout
+    assert "Traceback" not in up.stdout
     assert not running_in(tmp_path)
 
 

@@ -103,6 +103,22 @@ def test_an_exit_is_reported_with_this_runs_last_lines(tmp_path):
     assert "earlier run" not in message
 
 
+JAVA = """
+print("java.io.IOException: No space left on device")
+for _ in range(30):
+    print("\\tat kafka.server.KafkaRaftServer.$anonfun$startup$1(KafkaRaftServer.scala:94)")
+print("\\t... 12 more")
+"""
+
+
+def test_a_full_disk_is_told_from_under_a_stack_trace(tmp_path):
+    process = start(tmp_path, JAVA)
+    process.wait(Deadline.after(20))
+    with pytest.raises(ProcessExitedError, match="The disk is full: free some") as caught:
+        process.require_running()
+    assert str(caught.value).endswith("\n  java.io.IOException: No space left on device")
+
+
 def test_a_death_by_signal_is_named(tmp_path):
     process = start(tmp_path, QUIET)
     process.require_running()

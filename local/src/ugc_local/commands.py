@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,6 +13,13 @@ from rich.console import Console
 
 from ugc_local.credentials import ADMIN, Credentials, keep_credentials
 from ugc_local.demo.analyst import Analyst, QueryError
+from ugc_local.demo.forms import (
+    day_option,
+    days_option,
+    first_day,
+    generate_command,
+    likeness_command,
+)
 from ugc_local.demo.run import Demo, DemoError, DemoOptions, load_catalogue
 from ugc_local.generator import ReplayError, token_minter
 from ugc_local.guide import films, first_steps
@@ -40,7 +47,14 @@ def ugc() -> None:
     """The whole platform on one machine: Kafka, ClickHouse, API, ETL."""
 
 
-for command in (status_command, send_command, query_command, logs_command):
+for command in (
+    status_command,
+    send_command,
+    query_command,
+    logs_command,
+    generate_command,
+    likeness_command,
+):
     ugc.add_command(command)
 
 
@@ -107,8 +121,9 @@ def down(data_dir: Path) -> None:
 
 @ugc.command()
 @click.option("--events", default=200_000, type=click.IntRange(1), help="Sent over HTTP.")
-@click.option("--seed", default=1, help="The same seed and day make the same events.")
-@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="A day that has ended: yesterday.")
+@click.option("--seed", default=1, help="The same seed and days make the same events.")
+@days_option
+@day_option
 @click.option("--time-zone", default="UTC", help="Of the audience's hours, such as Asia/Tokyo.")
 @click.option("--pause", is_flag=True, help="Wait for a key before comparing; prints how to look.")
 @click.option(
@@ -126,18 +141,15 @@ def down(data_dir: Path) -> None:
 def demo(
     events: int,
     seed: int,
+    days: int,
     day: datetime | None,
     time_zone: str,
     pause: bool,
     data_dir: Path,
     report: Path,
 ) -> None:
-    """Replay a day of an online cinema and compare every figure with the truth."""
+    """Replay days of an online cinema and compare every figure with the truth."""
     terminal = Terminal()
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    chosen = day.date() if day else yesterday
-    if chosen > yesterday:
-        raise click.BadParameter("the day has not ended (UTC)", param_hint="--day")
     try:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError) as error:
@@ -149,7 +161,8 @@ def demo(
         report=report,
         events=events,
         seed=seed,
-        day=chosen,
+        day=first_day(day, days, datetime.now(UTC)),
+        days=days,
         time_zone=time_zone,
         before_comparison=_wait_for_key if pause else lambda _admin: None,
     )

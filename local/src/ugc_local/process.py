@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,10 @@ from ugc_local.deadline import Deadline
 _CREATION_TOLERANCE_S = 0.005
 
 _KILL_S = 10.0
+
+_FRAME = re.compile(r"\s+(at [\w.$/@-]+\(.*\)|\.\.\. \d+ more)$")
+# What the C library calls ENOSPC, EFBIG and EDQUOT.
+_FULL = ("No space left on device", "File too large", "Disk quota exceeded", "Disc quota exceeded")
 
 # Waits for a line before it becomes the program, so that the guard knows the process before it
 # does anything; without the line (its starter died) it ends.
@@ -293,8 +298,10 @@ class Process:
         self._popen.wait()
 
     def last_words(self, lines: int = 15) -> str:
-        """A sentence with the last lines that this process logged, for an error message."""
-        return f"Its last log lines ({self.log}):\n{log_tail(self.log, lines, self._log_start)}"
+        """Sentences with the last lines that this process logged, for an error message."""
+        text = log_tail(self.log, lines, self._log_start)
+        hint = "The disk is full: free some of it. " if any(map(text.count, _FULL)) else ""
+        return f"{hint}Its last log lines ({self.log}):\n{text}"
 
 
 def stop_all(processes: Sequence[Process], *, grace_s: float) -> None:
@@ -305,12 +312,16 @@ def stop_all(processes: Sequence[Process], *, grace_s: float) -> None:
 
 
 def log_tail(log: Path, lines: int, start: int = 0) -> str:
-    """The last `lines` lines that `log` has behind byte `start`, indented."""
+    """The last `lines` lines that `log` has behind byte `start`, indented.
+
+    Without Java's stack frames, of which a page stands below the line that says what happened.
+    """
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(start, size - 64 * 1024))
         text = file.read().decode(errors="replace")
-    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (nothing)"
+    told = [line for line in text.splitlines() if not _FRAME.match(line)]
+    return "\n".join(f"  {line}" for line in told[-lines:]) or "  (nothing)"
 
 
 def _signal(number: int) -> str:
