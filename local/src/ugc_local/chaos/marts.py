@@ -19,11 +19,11 @@ Figures = Mapping[tuple[str, ...], tuple[Any, ...]]
 # Marts know viewers by a pseudonym; the raw rows know both.
 _VIEWERS = "(SELECT DISTINCT viewer, user_id FROM ugc.{table})"
 _VIEWINGS = f"""
-SELECT content_id, user_id, watched, duration_ms, first_ms, last FROM (
+SELECT content_id, user_id, watched, duration_ms, first_ms, tick FROM (
     SELECT content_id, viewer, groupBitmapMerge(watched) AS watched,
         max(duration_ms) AS duration_ms, toUnixTimestamp64Milli(min(first_seen)) AS first_ms,
-        max(last) AS greatest,
-        [toUnixTimestamp64Milli(greatest.1), greatest.2, greatest.3] AS last
+        [toUnixTimestamp64Milli(tupleElement(max(last), 1)), tupleElement(max(last), 2),
+         tupleElement(max(last), 3)] AS tick
     FROM ugc.viewings GROUP BY content_id, viewer
 ) AS mart LEFT JOIN {_VIEWERS.format(table="views")} AS known USING (viewer)
 """
@@ -33,8 +33,8 @@ FROM ugc.audience GROUP BY slot
 """
 _REACTIONS = f"""
 SELECT type, content_id, user_id, value, last_ms FROM (
-    SELECT type, content_id, viewer, max(last) AS greatest, greatest.3 AS value,
-        toUnixTimestamp64Milli(greatest.1) AS last_ms
+    SELECT type, content_id, viewer, tupleElement(max(last), 3) AS value,
+        toUnixTimestamp64Milli(tupleElement(max(last), 1)) AS last_ms
     FROM ugc.current_reactions GROUP BY type, content_id, viewer
 ) AS mart LEFT JOIN {_VIEWERS.format(table="reactions")} AS known USING (viewer)
 """

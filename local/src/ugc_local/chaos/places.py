@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
 from msgspec import structs
@@ -64,10 +64,8 @@ class Ledger:
         """A row: its place, and the texts of `columns`."""
         self.verdict.rows += 1
         topic, partition, offset = place
-        times = _count(self._rows[topic, partition], offset)
-        if times > 1:
+        if _count(self._rows[topic, partition], offset) > 1:
             self.verdict.duplicated += 1
-            self._differs(f"{_named(place)}: row no. {times} of this place")
             return
         written = self._recipe.number_of(UUID(values[0]))
         number = self._truth.number_at(*place)
@@ -106,16 +104,22 @@ class Ledger:
             )
 
     def close(self) -> Verdict:
-        """All was told: what is missing, and what is both."""
-        for (topic, partition), offset, number in self._truth.numbers():
-            row = _has(self._rows[topic, partition], offset)
-            letter = _has(self._letters[topic, partition], offset)
-            if not row and not letter:
+        """All was told: what is missing, what is doubled, and what is both."""
+        wrong: defaultdict[tuple[str, str, int], list[int]] = defaultdict(list)
+        for (topic, partition), offset, _ in self._truth.numbers():
+            rows = _get(self._rows[topic, partition], offset)
+            letters = _get(self._letters[topic, partition], offset)
+            if rows + letters == 0:
                 self.verdict.lost += 1
-                self._differs(f"{_named((topic, partition, offset))}: record {number} is lost")
-            if row and letter:
+                wrong["lost", topic, partition].append(offset)
+            if rows and letters:
                 self.verdict.duplicated += 1
-                self._differs(f"{_named((topic, partition, offset))}: a row and a dead letter")
+                wrong["row and dead letter", topic, partition].append(offset)
+            if rows > 1:
+                wrong["doubled", topic, partition].append(offset)
+        for (what, topic, partition), offsets in wrong.items():
+            for first, last in _spans(offsets):
+                self._differs(f"{what}: {topic}/{partition}, offsets {first} to {last}")
         return self.verdict
 
     def _differs(self, sentence: str) -> None:
@@ -142,5 +146,15 @@ def _count(counts: bytearray, index: int) -> int:
     return counts[index]
 
 
-def _has(counts: bytearray, index: int) -> bool:
-    return index < len(counts) and counts[index] > 0
+def _get(counts: bytearray, index: int) -> int:
+    return counts[index] if index < len(counts) else 0
+
+
+def _spans(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """First and last of every run of consecutive numbers."""
+    first = None
+    for index, number in enumerate(numbers):
+        first = number if first is None else first
+        if index + 1 == len(numbers) or numbers[index + 1] != number + 1:
+            yield first, number
+            first = None

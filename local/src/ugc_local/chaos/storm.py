@@ -91,11 +91,15 @@ class Storm:
         taken = {part for raging in self._raging for part in raging.kind.parts} - {Part.CONSUMER}
         places = [place for place in self._world.consumers if not place.befallen]
         self._chance.shuffle(places)
+        spare = [place for place in places if place.runs()]
         for kind in self._waiting:
             if kind.parts & taken:
                 continue
             for consumer in places:
                 scene = Scene(self._world, self._load, consumer, Random(self._chance.random()))  # noqa: S311
+                # One is always left alone: it takes the partitions of all the others.
+                if Part.CONSUMER in kind.parts and spare == [consumer]:
+                    continue
                 if kind.needs(scene):
                     self._waiting.remove(kind)
                     return kind, scene
