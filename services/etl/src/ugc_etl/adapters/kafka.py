@@ -73,6 +73,11 @@ _FATAL = frozenset(
 )
 
 
+def consumer_config(connection: Mapping[str, str], group_id: str) -> dict[str, Any]:
+    """librdkafka's configuration of the source."""
+    return {**connection, **_CONSUMER, "group.id": group_id}
+
+
 class KafkaSource:
     """Reads topics as a member of a consumer group."""
 
@@ -90,7 +95,7 @@ class KafkaSource:
         self._topics = list(topics)
         self._monotonic_s = monotonic_s
         self._outage = Outage("Kafka", log)
-        config: dict[str, Any] = {**connection, **_CONSUMER, "group.id": group_id}
+        config = consumer_config(connection, group_id)
         self.consumer = Consumer({**config, "error_cb": self._on_error, "logger": log})
         admin: dict[str, Any] = {**connection, "logger": log}
         self._admin = AdminClient(admin)
