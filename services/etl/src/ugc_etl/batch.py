@@ -43,7 +43,7 @@ class BatchPolicy:
             raise ValueError("the limits of a batch are above zero")
 
     def age_s(self, partitions: int) -> float:
-        """The age at which a batch is cut while this process owns so many partitions."""
+        """The age at which a batch is cut while so many partitions have records."""
         return max(self.max_age_ms / 1000, partitions / self.max_batches_per_s)
 
 

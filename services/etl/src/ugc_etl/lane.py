@@ -85,6 +85,11 @@ class Lane:
         self.waiting.clear()
 
     @property
+    def is_busy(self) -> bool:
+        """Whether it has records that are not delivered: what is idle makes no inserts."""
+        return bool(len(self.open) or self.waiting or self.flight)
+
+    @property
     def is_full(self) -> bool:
         """Whether reading should wait: the sink is slower than the source, or fails."""
         return len(self.waiting) >= _MAX_WAITING or bool(self.flight and self.flight.failures)

@@ -135,7 +135,8 @@ class Pipeline:
                 self._lanes[partition].take(decoded, now_s)
         self._advance(self._lanes.values())
         # Memory for larger batches is not to be had then.
-        age_s = 0.0 if self._over_limit else self._policy.age_s(len(self._lanes))
+        busy = sum(lane.is_busy for lane in self._lanes.values())
+        age_s = 0.0 if self._over_limit else self._policy.age_s(busy)
         for lane in self._lanes.values():
             batch = lane.next_batch(now_s, age_s)
             if batch is not None:
