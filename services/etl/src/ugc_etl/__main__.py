@@ -1,4 +1,4 @@
-"""The command line: `etl run`, `etl migrate`."""
+"""The command line: `etl run`, `etl migrate`, and the operators' commands."""
 
 from __future__ import annotations
 
@@ -7,32 +7,35 @@ import os
 import signal
 import sys
 import threading
-from typing import TypeVar
 
 import click
-from ugc_settings import SettingsError, load
 
 from ugc_etl.app import build_pipeline, deployment_of, open_clickhouse
 from ugc_etl.logs import log_to_stdout
+from ugc_etl.operations.command_line import audit, load_settings
 from ugc_etl.ports import OutcomeUnknownError, RefusedError
 from ugc_etl.schema import SchemaError, ServerRefused, migrate
 from ugc_etl.settings import MigrateSettings, Settings
 
 log = logging.getLogger("ugc_etl")
-T = TypeVar("T")
 
 _MIGRATION_TIMEOUT_S = 300.0
 
 
 @click.group()
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Kafka to ClickHouse. All settings come from the environment."""
+    context.obj = os.environ
+
+
+main.add_command(audit)
 
 
 @main.command()
 def run() -> None:
     """Move records until SIGTERM or SIGINT."""
-    settings = _load(Settings)
+    settings = load_settings(Settings, os.environ)
     log_to_stdout(settings.log_level)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -50,7 +53,7 @@ def run() -> None:
 @main.command("migrate")
 def migrate_schema() -> None:
     """Bring the schema to this version; safe to repeat, and to run twice at once."""
-    settings = _load(MigrateSettings)
+    settings = load_settings(MigrateSettings, os.environ)
     log_to_stdout(settings.log_level)
     clickhouse = open_clickhouse(settings.clickhouse, _MIGRATION_TIMEOUT_S)
     try:
@@ -66,14 +69,6 @@ def migrate_schema() -> None:
         clickhouse.close()
     if not done:
         log.info("the schema is up to date")
-
-
-def _load(kind: type[T]) -> T:
-    try:
-        return load(kind, os.environ)
-    except SettingsError as error:
-        click.echo(error, err=True)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Erased viewers, as the consumers honour them: their earlier records make ledger entries, not rows.
+"""Erased viewers, as consumers honour them: their earlier records make ledger entries, not rows.
 
 The list and the ledger are tables of the schema (migration 4); this module has their SQL and the
 decision, the ClickHouse adapter runs them.
@@ -17,9 +17,9 @@ import numpy.typing as npt
 from ugc_etl.schema import Deployment
 
 ERASED_VIEWERS_REFRESH_S = 5.0
-"""A batch is declared only with a list that was read within so many seconds before. What is declared
-lands before its deadline or never, so this long and one insert deadline after a viewer was put on
-the list, no earlier record of theirs can land any more."""
+"""A batch is declared only with a list that was read within so many seconds before. What is
+declared lands before its deadline or never, so this long and one insert deadline after a viewer
+was put on the list, no earlier record of theirs can land any more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +79,8 @@ def ledger_sql(
     There must be an offset.
     """
     listed = ", ".join(str(int(offset)) for offset in offsets)
+    topic = UUID(topic_id)
     return (
         f"INSERT INTO {deployment.table('erased_places')} (topic_id, partition, offset)"
-        f" SELECT toUUID('{UUID(topic_id)}'), {int(partition)}, arrayJoin([{listed}]::Array(UInt64))"
+        f" SELECT toUUID('{topic}'), {int(partition)}, arrayJoin([{listed}]::Array(UInt64))"
     )

@@ -1,0 +1,219 @@
+"""Kafka, by confluent-kafka, for the operators' commands: read by hand, as no member of a group."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from ugc_events import DeadLetter
+from ugc_events.dead_letters import Headers
+
+from ugc_etl.operations.ports import LetterRecord, StoredRecord
+from ugc_etl.ports import OutcomeUnknownError, RefusedError
+from ugc_etl.protocol.intent import Foreign, Mark
+from ugc_etl.protocol.metadata import decode_metadata
+from ugc_etl.records import Partition
+
+log = logging.getLogger(__name__)
+
+_REQUEST_S = 20.0
+_SILENCE_S = 30.0
+_PATIENCE_S = 0.1
+_AT_ONCE = 5000
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_READER = {
+    # Needed by the client, used for nothing: it neither joins nor commits.
+    "group.id": "ugc-etl-tools",
+    "enable.auto.commit": False,
+    "auto.offset.reset": "error",
+    "isolation.level": "read_committed",
+    "enable.partition.eof": True,
+    "queued.max.messages.kbytes": 16 * 1024,
+}
+
+
+class KafkaTools:
+    """The `KafkaLog` of the commands. For one thread, and one reading at a time."""
+
+    def __init__(self, connection: Mapping[str, str]) -> None:
+        """`connection` is librdkafka's configuration of the connection."""
+        self._connection: dict[str, Any] = {**connection, "logger": log}
+        self._admin = AdminClient(dict(self._connection))
+        self._producer: Producer | None = None
+
+    def partitions(self, topics: Sequence[str]) -> list[Partition]:
+        """As the brokers describe the topics; none of one that is not there."""
+        asked = self._admin.describe_topics(
+            TopicCollection(list(topics)), request_timeout=_REQUEST_S
+        )
+        found = []
+        for topic, future in asked.items():
+            try:
+                described = future.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise OutcomeUnknownError(f"{topic} cannot be described: {error}") from error
+                continue
+            high = described.topic_id.get_most_significant_bits() % 2**64
+            low = described.topic_id.get_least_significant_bits() % 2**64
+            topic_id = str(UUID(int=high << 64 | low))
+            found += [Partition(topic, topic_id, p.id) for p in described.partitions]
+        return sorted(found)
+
+    def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
+        """The log start offsets and the last stable offsets."""
+        starts, ends = self._offsets(partitions, _EARLIEST), self._offsets(partitions, _LATEST)
+        return {p: (starts[p], ends[p]) for p in partitions}
+
+    def marks(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Mark | Foreign]:
+        """The group's stable offsets and their metadata."""
+        if not partitions:
+            return {}
+        request = ConsumerGroupTopicPartitions(
+            group, [TopicPartition(p.topic, p.number) for p in partitions]
+        )
+        asked = self._admin.list_consumer_group_offsets(
+            [request], require_stable=True, request_timeout=_REQUEST_S
+        )
+        try:
+            committed = asked[group].result().topic_partitions
+        except KafkaException as error:
+            raise OutcomeUnknownError(f"offsets of {group} cannot be read: {error}") from error
+        answers = {(place.topic, place.partition): place for place in committed}
+        marks: dict[Partition, Mark | Foreign] = {}
+        for partition in partitions:
+            place = answers.get((partition.topic, partition.number))
+            if place is not None and place.error is not None:
+                raise OutcomeUnknownError(
+                    f"the offset of {group} for {partition} cannot be read: {place.error}"
+                )
+            if place is not None and place.offset >= 0:
+                marks[partition] = decode_metadata(place.offset, place.metadata)
+        return marks
+
+    def read(self, partition: Partition, start: int, end: int) -> Iterator[StoredRecord]:
+        """Consume from `start`, or from the first kept offset, to `end` or the stable end."""
+        [(first, last)] = self.bounds([partition]).values()
+        for message in self._consume(partition, max(start, first), min(end, last)):
+            yield StoredRecord(
+                cast("int", message.offset()),
+                message.timestamp()[1],
+                message.key(),
+                message.value(),
+                cast("Headers", message.headers() or ()),
+            )
+
+    def letters(self, topic: str) -> Iterator[LetterRecord]:
+        """Each partition of the topic from its start to its end."""
+        partitions = self.partitions([topic])
+        if not partitions:
+            raise RefusedError(f"there is no topic {topic}")
+        for partition, (first, last) in self.bounds(partitions).items():
+            for message in self._consume(partition, first, last):
+                yield _letter_record(partition, message)
+
+    def withdraw(self, topic: str, letters: Sequence[LetterRecord]) -> None:
+        """Produce a null value for each, acknowledged by all in sync."""
+        if self._producer is None:
+            self._producer = Producer(
+                {**self._connection, "acks": "all", "enable.idempotence": True, "linger.ms": 5}
+            )
+        failures: list[KafkaError] = []
+
+        def answered(failure: KafkaError | None, _: Message) -> None:
+            if failure is not None:
+                failures.append(failure)
+
+        for letter in letters:
+            self._producer.produce(topic, None, letter.key, letter.partition, on_delivery=answered)
+            self._producer.poll(0)
+        if self._producer.flush(_SILENCE_S) or failures:
+            why = failures[0].str() if failures else "no answer"
+            raise OutcomeUnknownError(f"dead letters could not be withdrawn from {topic}: {why}")
+
+    def close(self) -> None:
+        """Nothing is held: everything produced has been answered."""
+
+    def _offsets(self, partitions: Sequence[Partition], which: OffsetSpec) -> dict[Partition, int]:
+        if not partitions:
+            return {}
+        asked = self._admin.list_offsets(
+            {TopicPartition(p.topic, p.number): which for p in partitions},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=_REQUEST_S,
+        )
+        by_place = {(place.topic, place.partition): future for place, future in asked.items()}
+        try:
+            return {p: by_place[p.topic, p.number].result().offset for p in partitions}
+        except KafkaException as error:
+            raise OutcomeUnknownError(f"offsets cannot be listed: {error}") from error
+
+    def _consume(self, partition: Partition, start: int, end: int) -> Iterator[Message]:
+        """The messages of [start, end). `end` is at most the end of what is stable."""
+        if start >= end:
+            return
+        # A consumer of its own: one that is assigned anew may still tell the end that it had
+        # reached before.
+        consumer = Consumer({**self._connection, **_READER})
+        try:
+            consumer.assign([TopicPartition(partition.topic, partition.number, start)])
+            silent_s = 0.0
+            while True:
+                # It waits until all have come or the time is over, the end notwithstanding.
+                messages = consumer.consume(_AT_ONCE, _PATIENCE_S)
+                silent_s = 0.0 if messages else silent_s + _PATIENCE_S
+                if silent_s > _SILENCE_S:
+                    raise OutcomeUnknownError(
+                        f"Kafka was silent for {_SILENCE_S:.0f} s while {partition} was read"
+                    )
+                for message in messages:
+                    failure = message.error()
+                    if failure is not None:
+                        if failure.code() == KafkaError._PARTITION_EOF:
+                            return
+                        _judge(partition, failure)
+                    elif cast("int", message.offset()) >= end:
+                        return
+                    else:
+                        yield message
+        finally:
+            consumer.close()
+
+
+def _judge(partition: Partition, failure: KafkaError) -> None:
+    if failure.code() == KafkaError._AUTO_OFFSET_RESET:
+        raise OutcomeUnknownError(
+            f"Kafka's retention went on while {partition} was read: {failure.str()}; try again"
+        )
+    if failure.fatal() or not failure.retriable():
+        raise RefusedError(f"{partition} cannot be read: {failure.str()}")
+    log.info("reading %s: %s", partition, failure.str())
+
+
+def _letter_record(partition: Partition, message: Message) -> LetterRecord:
+    value, key = message.value(), message.key()
+    offset = cast("int", message.offset())
+    letter = None
+    if value is not None:
+        try:
+            letter = DeadLetter.from_record(value, cast("Headers", message.headers() or ()))
+        except (KeyError, ValueError) as error:
+            raise RefusedError(
+                f"{partition} has a record that is no dead letter, at offset {offset}: {error!r}"
+            ) from error
+    return LetterRecord(partition.number, offset, key or b"", letter, len(value or b""))

@@ -1,0 +1,36 @@
+"""Settings of the operators' commands: the consumers' own, as far as they need them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+from ugc_settings import KafkaSettings, Secret
+
+from ugc_etl.settings import ClickHouseSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolSettings:
+    """Settings of `etl audit` and `etl dead-letters list` and `inspect`: where everything is."""
+
+    kafka: KafkaSettings
+    clickhouse: ClickHouseSettings
+    kafka_group_id: Annotated[
+        str, Meta(description="consumer group of the ETL, whose offsets count", min_length=1)
+    ] = "ugc-etl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriterSettings:
+    """Settings of the commands that write rows or erase them."""
+
+    tools: ToolSettings
+    pseudonym_key: Annotated[
+        Secret, Meta(description="16 to 64 bytes; the one that the consumers have")
+    ]
+    insert_deadline_s: Annotated[
+        float,
+        Meta(description="ClickHouse refuses rows that come later than this after sending", ge=5),
+    ] = 60.0
