@@ -25,6 +25,7 @@ FILM = {
 def report(differences: Sequence[Difference] = ()) -> Report:
     return Report(
         day="2026-11-01",
+        days=1,
         time_zone="UTC",
         events_sent=1_000,
         accepted=990,

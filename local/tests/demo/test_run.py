@@ -18,7 +18,7 @@ from ugc_local.demo.run import Demo, DemoError, DemoOptions
 
 pytestmark = pytest.mark.integration
 
-EVENTS = 2_000
+EVENTS = 4_000
 TABLES = ("views", "reactions", "viewings", "current_reactions", "films")
 """Those that a test tampers with."""
 

@@ -10,19 +10,20 @@ from ugc_local.generator import GroundTruth, Plan, Poison, Request
 sys.path.insert(0, str(Path(__file__).parent))
 
 DAY = date(2026, 1, 15)
+DAYS = 2
 Streamed = tuple[Plan, GroundTruth, list[Request], list[Poison]]
 
 
 @pytest.fixture(scope="session")
 def streamed() -> Callable[[int, int], Streamed]:
-    """A whole stream of (seed, events), held in memory: made once for all tests that ask for it."""
+    """A whole stream of (seed, events) in two days, in memory: made once for all that ask."""
     made: dict[tuple[int, int], Streamed] = {}
 
     def stream(seed: int, events: int) -> Streamed:
         if (seed, events) not in made:
-            # Small cohorts, so that several are folded.
-            plan = Plan(seed, DAY, events, cohort_viewers=70)
-            truth = GroundTruth(plan.day, plan.catalogue)
+            # Small cohorts, so that several are merged.
+            plan = Plan(seed, DAY, events, DAYS, cohort_viewer_days=70)
+            truth = GroundTruth(plan.day, plan.catalogue, DAYS)
             items = list(plan.stream(truth))
             requests = [item for item in items if isinstance(item, Request)]
             poison = [item for item in items if isinstance(item, Poison)]

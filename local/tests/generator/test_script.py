@@ -12,25 +12,11 @@ DAY = date(2026, 1, 15)
 
 @pytest.fixture(scope="module")
 def truth() -> GroundTruth:
-    plan = Plan(4, DAY, 300_000)
-    truth = GroundTruth(plan.day, plan.catalogue)
+    plan = Plan(7, DAY, 300_000, days=3)
+    truth = GroundTruth(plan.day, plan.catalogue, plan.days)
     for _ in plan.stream(truth):
         pass
     return truth
-
-
-def test_the_evening_is_the_peak(truth: GroundTruth) -> None:
-    hours = truth.audience_by_hour
-    assert 19 <= hours.index(max(hours)) <= 22
-    assert max(hours) > 5 * max(hours[2:5])
-    assert sum(hours[18:23]) > 0.35 * sum(hours)
-
-
-def test_a_few_films_have_most_of_the_viewers(truth: GroundTruth) -> None:
-    viewers = sorted((film.viewers for film in truth.films.values()), reverse=True)
-    assert 0.08 < viewers[0] / sum(viewers) < 0.25
-    assert 0.4 < sum(viewers[:10]) / sum(viewers) < 0.75
-    assert len(viewers) > 60
 
 
 def test_viewers_leave_as_a_film_goes_on(truth: GroundTruth) -> None:
@@ -38,7 +24,7 @@ def test_viewers_leave_as_a_film_goes_on(truth: GroundTruth) -> None:
         part = film.retention[int(start * len(film.retention)) : int(end * len(film.retention))]
         return sum(part) / len(part) / film.viewers
 
-    popular = [film for film in truth.most_watched() if film.viewers >= 100]
+    popular = [t for t in truth.most_watched() if t.viewers >= 100 and not t.film.trap_share]
     assert len(popular) >= 3
     for film in popular:
         thirds = kept(film, 0, 1 / 3), kept(film, 1 / 3, 2 / 3), kept(film, 2 / 3, 1)
@@ -48,13 +34,14 @@ def test_viewers_leave_as_a_film_goes_on(truth: GroundTruth) -> None:
 
 
 def test_an_abandoned_film_is_left_at_its_minute(truth: GroundTruth) -> None:
-    abandoned = truth.abandoned_most()[:5]
+    abandoned = [t for t in truth.films.values() if t.film.trap_share and t.viewers >= 10]
+    assert len(abandoned) >= 3
     assert all(film.abandonment_rate > 0.6 for film in abandoned)
     at_the_trap = [
         film.drop_off_minute in {film.film.trap_minute, film.film.trap_minute + 1}
         for film in abandoned
     ]
-    assert sum(at_the_trap) >= 3
+    assert sum(at_the_trap) >= 0.7 * len(abandoned)
 
 
 def test_viewings_go_on_elsewhere_and_some_see_only_the_end(

@@ -20,11 +20,13 @@ from ugc_events import (
 )
 from ugc_local.generator import Film, FilmTruth, GroundTruth, Plan, Poison, Request
 from ugc_local.generator.render import day_start_ms
-from ugc_local.generator.truth import Fact, bucket_of
+from ugc_local.generator.truth import Fact, Told, bucket_of
 from verdict import judge
 
 DAY = date(2026, 1, 15)
+DAYS = 2
 START_MS = day_start_ms(DAY)
+END_MS = START_MS + DAYS * 86_400_000
 Streamed = Callable[[int, int], tuple[Plan, GroundTruth, list[Request], list[Poison]]]
 
 
@@ -39,6 +41,7 @@ def a_film(duration_ms: int = 600_000) -> Film:
         finish_share=0.5,
         trap_minute=1,
         trap_share=0.5,
+        appeal=0.0,
         next_episode=None,
     )
 
@@ -50,8 +53,8 @@ def tick(at_ms: int, position_ms: int, film: int = 0) -> Fact:
 def told(catalogue: Sequence[Film], *facts: tuple[int, Fact]) -> GroundTruth:
     truth = GroundTruth(DAY, catalogue)
     for viewer, fact in facts:
-        truth.add_request(viewer, [fact.event_id], [fact], again=False)
-    truth.close_cohort()
+        truth.add(viewer, Told(again=False, facts=[fact]))
+    truth.close_all()
     return truth
 
 
@@ -62,7 +65,7 @@ class SlowTruth:
         self.rejected: Counter[tuple[str, str]] = Counter()
         self.taken: list[Event] = []
         for request in requests:
-            for verdict in judge(request, START_MS + 86_400_000):
+            for verdict in judge(request, END_MS):
                 if isinstance(verdict, Invalid):
                     self.rejected[verdict.field, verdict.reason.value] += 1
                 else:
@@ -113,7 +116,7 @@ class SlowTruth:
         for event in self.events:
             if isinstance(event, ViewProgress):
                 present[(event.occurred_at - START_MS) // unit_ms].add(event.user_id)
-        return [len(present[unit]) for unit in range(86_400_000 // unit_ms)]
+        return [len(present[unit]) for unit in range((END_MS - START_MS) // unit_ms)]
 
     def current(self, kind: type[Event]) -> list[Event]:
         last: dict[tuple[UUID, UUID], Event] = {}
@@ -238,8 +241,8 @@ def test_a_retry_brings_rows_only() -> None:
     truth = GroundTruth(DAY, [a_film()])
     fact = tick(0, 0)
     for again in (False, True, True):
-        truth.add_request(1, [fact.event_id], [fact], again=again)
-    truth.close_cohort()
+        truth.add(1, Told(again, [fact]))
+    truth.close_all()
     assert (truth.submitted, truth.accepted) == (3, 3)
     assert truth.rows["views", "view_progress"] == 3
     assert truth.events["views", "view_progress"] == 1

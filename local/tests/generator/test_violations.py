@@ -3,7 +3,7 @@ from datetime import date
 import pytest
 from ugc_events import FAMILIES, Invalid, decode_record
 from ugc_local.generator.identity import Identities
-from ugc_local.generator.messages import Refusal, Request
+from ugc_local.generator.messages import Refusal
 from ugc_local.generator.pieces import Broken, Flush, Rogue
 from ugc_local.generator.plan import Plan
 from ugc_local.generator.render import Renderer, day_start_ms
@@ -20,9 +20,10 @@ NOON_MS = 12 * 3_600_000
 def test_a_malformed_event_gets_exactly_its_refusal(kind: int, viewer: int) -> None:
     broken = Broken(kind, film=7, session=0, serial=11, at_ms=NOON_MS)
     render = Renderer(PLAN.seed, PLAN.day, PLAN.catalogue)
-    request, facts = render.request(viewer, USER, Flush(NOON_MS, (broken,), again=False))
-    assert isinstance(request, Request)
-    assert facts == []
+    flush = Flush(NOON_MS, (broken,), again=False)
+    request = render.request(viewer, USER, flush)
+    told = render.facts(viewer, flush)
+    assert (told.facts, told.refusals) == ([], [MALFORMED[kind].refusal])
     assert request.expected == (MALFORMED[kind].refusal,)
     received_at_ms = day_start_ms(PLAN.day) + NOON_MS + 1_000
     assert verdicts(request, received_at_ms) == [MALFORMED[kind].refusal]

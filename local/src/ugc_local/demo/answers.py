@@ -6,8 +6,9 @@ names its figures in the same way, so that comparing the two is comparing two ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeAlias
 
 Name: TypeAlias = tuple[str, ...]
@@ -89,20 +90,38 @@ def retention(ask: Ask, content_id: str) -> list[float]:
 
 @dataclass(frozen=True)
 class AudienceHour:
-    """Different viewers (approximate) of one hour: `utc_hour` is 0 to 23, `label` is local."""
+    """Different viewers (approximate) of one hour.
 
-    utc_hour: int
+    Attributes:
+        hour: counted from the first midnight, UTC.
+        label: the local hour of the day.
+        viewers: how many.
+    """
+
+    hour: int
     label: str
     viewers: int
 
 
-def audience_by_hour(ask: Ask, time_zone: str) -> list[AudienceHour]:
-    """The hours in which anybody watched, in order, labelled in `time_zone` (an IANA name)."""
+def audience_by_hour(ask: Ask, time_zone: str, day: date) -> list[AudienceHour]:
+    """The hours in which anybody watched, in order, labelled in `time_zone` (an IANA name).
+
+    They are counted from midnight, UTC, of `day`.
+    """
     rows = ask(
-        f"SELECT toHour(hour) AS utc_hour, formatDateTime(hour, '%H:%i', '{time_zone}') AS label, "
+        f"SELECT dateDiff('hour', toDateTime('{day} 00:00:00', 'UTC'), hour) AS number, "
+        f"formatDateTime(hour, '%H:%i', '{time_zone}') AS label, "
         "viewers_approx FROM analytics.audience_by_hour ORDER BY hour"
     )
-    return [AudienceHour(row["utc_hour"], row["label"], row["viewers_approx"]) for row in rows]
+    return [AudienceHour(row["number"], row["label"], row["viewers_approx"]) for row in rows]
+
+
+def by_hour_of_day(audience: Sequence[AudienceHour], days: int) -> list[tuple[str, float]]:
+    """The mean of some days by local hour, in the order in which hours first occur."""
+    sums: dict[str, int] = {}
+    for hour in audience:
+        sums[hour.label] = sums.get(hour.label, 0) + hour.viewers
+    return [(label, viewers / days) for label, viewers in sums.items()]
 
 
 def rankings(ask: Ask, limit: int) -> Figures:

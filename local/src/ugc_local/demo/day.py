@@ -1,4 +1,4 @@
-"""A day that was replayed, compared with the truth."""
+"""Days that were replayed, compared with the truth."""
 
 from __future__ import annotations
 
@@ -65,11 +65,12 @@ class ReplayedDay:
         expected = truth_figures(truth)
         if outcome.unknown_outcomes:
             expected = _with_repeated_rows(expected, found)
-        audience = answers.audience_by_hour(ask, self.time_zone)
+        audience = answers.audience_by_hour(ask, self.time_zone, self.day)
         freshness = delays(received(self.admin.stream(RECEIVED_SQL)), self.sightings)
         abandoned = answers.abandoned(ask, RANKED)
         return Report(
             day=self.day.isoformat(),
+            days=truth.days,
             time_zone=self.time_zone,
             events_sent=outcome.events,
             accepted=outcome.accepted,

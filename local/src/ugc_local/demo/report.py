@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ugc_local.demo.answers import AudienceHour
+from ugc_local.demo.answers import AudienceHour, by_hour_of_day
 from ugc_local.demo.compare import Difference
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
@@ -25,7 +25,7 @@ class Report:
     """Everything that a demo found out.
 
     Attributes:
-        day: the day that was replayed, as text.
+        day, days: the first day that was replayed, as text, and how many there were.
         time_zone: of the audience's hours.
         events_sent: events submitted over HTTP, client retries and malformed ones among them.
         accepted, rejected: what the API answered; `rejected` by (field, reason).
@@ -45,6 +45,7 @@ class Report:
     """
 
     day: str
+    days: int
     time_zone: str
     events_sent: int
     accepted: int
@@ -77,6 +78,7 @@ class Report:
         """The figures under stable keys, for machines."""
         return {
             "match": self.match,
+            "days": self.days,
             "events_sent": self.events_sent,
             "events_visible": self.events_visible,
             "rejected": sum(self.rejected.values()),
@@ -104,7 +106,8 @@ class Report:
 
     def show(self, console: Console) -> None:
         """Print the report."""
-        console.rule(f"[bold]{self.day} at the cinema")
+        more = f" and the {self.days - 1} days after it" if self.days > 1 else ""
+        console.rule(f"[bold]{self.day}{more} at the cinema")
         parts: list[tuple[str, RenderableType]] = [
             ("Most watched", _most_watched(self.most_watched)),
             (
@@ -116,8 +119,9 @@ class Report:
                 for title, shares in self.leaving
             ),
             (
-                f"Audience by hour, {self.time_zone} (≈, different viewers)",
-                _audience(self.audience),
+                f"Audience by hour, {self.time_zone} (≈, different viewers"
+                f"{', mean of the days' if self.days > 1 else ''})",
+                _audience(by_hour_of_day(self.audience, self.days)),
             ),
             ("Refused", _refused(self.rejected, self.dead_letters)),
             ("The pipeline", self._pipeline()),
@@ -226,15 +230,13 @@ def _retention(shares: Sequence[float]) -> Group:
     return Group(Text(line, style="green"), Text(f"{marks.rstrip()} min", style="dim"))
 
 
-def _audience(hours: Sequence[AudienceHour]) -> Table:
+def _audience(hours: Sequence[tuple[str, float]]) -> Table:
     table = Table.grid(padding=(0, 1))
-    most = max((hour.viewers for hour in hours), default=1)
-    for hour in hours:
-        eighths = round(hour.viewers / most * 8 * 40)
+    most = max((viewers for _, viewers in hours), default=1)
+    for label, viewers in hours:
+        eighths = round(viewers / most * 8 * 40)
         bar = "█" * (eighths // 8) + (_EIGHTHS_WIDE[eighths % 8] if eighths % 8 else "")
-        table.add_row(
-            Text(hour.label, style="dim"), Text(bar, style="magenta"), f"{hour.viewers:,}"
-        )
+        table.add_row(Text(label, style="dim"), Text(bar, style="magenta"), f"{viewers:,.0f}")
     return table
 
 

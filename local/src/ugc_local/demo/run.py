@@ -1,4 +1,4 @@
-"""One demo: the stack up, a day replayed, every figure compared, everything stopped."""
+"""One demo: the stack up, some days replayed, every figure compared, everything stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ugc_local.demo.day import ReplayedDay
 from ugc_local.demo.freshness import Sampler
 from ugc_local.demo.raw_rows import RawRows
 from ugc_local.demo.report import Report
-from ugc_local.generator import Film, GroundTruth, Plan, replay, token_minter
+from ugc_local.generator import Film, GroundTruth, Plan, SendPoison, replay, token_minter
 from ugc_local.kafka.client import KafkaClient
 from ugc_local.memory import MemorySampler
 from ugc_local.options import StackOptions
@@ -45,7 +45,7 @@ class DemoOptions:
         data_dir: of the stack; emptied first.
         report: file for the figures as JSON.
         events: how many events are sent over HTTP.
-        seed, day: what is generated, see `Plan`.
+        seed, day, days: what is generated, see `Plan`.
         time_zone: IANA name, for the audience's hours.
         connections: of the replaying clients.
         before_comparison: called when ClickHouse holds everything, with an administrator's
@@ -57,6 +57,7 @@ class DemoOptions:
     events: int = 200_000
     seed: int = 1
     day: date = field(default_factory=lambda: datetime.now(UTC).date() - timedelta(days=1))
+    days: int = 1
     time_zone: str = "UTC"
     connections: int = 8
     before_comparison: Callable[[Analyst], None] = lambda _analyst: None
@@ -105,12 +106,13 @@ class Demo:
         options, secrets = self._options, stack.credentials
         admin = Analyst(stack.clickhouse_http_url, ADMIN, secrets.admin_password)
         kafka = KafkaClient(stack.kafka_bootstrap)
-        plan = Plan(options.seed, options.day, options.events)
-        truth = GroundTruth(options.day, plan.catalogue)
+        plan = Plan(options.seed, options.day, options.events, options.days)
+        truth = GroundTruth(options.day, plan.catalogue, options.days)
         load_catalogue(admin, plan.catalogue)
         raw_rows = RawRows(admin.ask)
         sampler = Sampler(raw_rows.look)
-        self._say(f"replaying {options.day}: {options.events:,} events over HTTP")
+        days = f"{options.days} days from " if options.days > 1 else ""
+        self._say(f"replaying {days}{options.day}: {options.events:,} events over HTTP")
         started_s = time.monotonic()
         sampler.start()
         with self._progress() as progress:
@@ -127,9 +129,7 @@ class Demo:
                 plan.stream(truth),
                 stack.api_url,
                 token_minter(secrets.jwt_secret, issued_at_s=int(time.time())),
-                send_poison=lambda topic, key, value, headers: _send(
-                    kafka, topic, (key, value, headers)
-                ),
+                send_poison=send_poison(kafka),
                 connections=options.connections,
                 on_progress=on_progress,
             )
@@ -205,12 +205,15 @@ def load_catalogue(admin: Analyst, films: Iterable[Film]) -> None:
     )
 
 
-def _send(
-    kafka: KafkaClient,
-    topic: str,
-    record: tuple[bytes, bytes | None, Sequence[tuple[str, bytes]]],
-) -> None:
-    kafka.produce_raw(topic, [record])
+def send_poison(kafka: KafkaClient) -> SendPoison:
+    """For `replay`: each record is in Kafka when the call returns."""
+
+    def send(
+        topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+    ) -> None:
+        kafka.produce_raw(topic, [(key, value, headers)])
+
+    return send
 
 
 def _write(file: Path, text: str) -> None:

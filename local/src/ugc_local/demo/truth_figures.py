@@ -69,9 +69,13 @@ def refusals(rejected: Mapping[tuple[str, str], int], dead: Mapping[str, int]) -
 
 def audience_differences(hours: Sequence[AudienceHour], truth: GroundTruth) -> list[Difference]:
     """The hours whose approximate audience is further from the truth than is promised."""
-    found = {hour.utc_hour: hour.viewers for hour in hours}
+    found = {hour.hour: hour.viewers for hour in hours}
     return [
-        Difference(("audience (approximate)", f"{hour:02}:00 UTC"), due, found.get(hour, 0))
+        Difference(
+            ("audience (approximate)", f"day {1 + hour // 24}, {hour % 24:02}:00 UTC"),
+            due,
+            found.get(hour, 0),
+        )
         for hour, due in enumerate(truth.audience_by_hour)
         if abs(found.get(hour, 0) - due) > AUDIENCE_TOLERANCE * due
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from ugc_local.generator.pieces import DAY_MS, Broken, Flush, Piece, Rogue, count
+from ugc_local.generator.pieces import Broken, Flush, Piece, Rogue, count
 
 FLUSH_EVENTS = 20
 """Ten minutes of playback: how often an app calls the API."""
@@ -39,13 +39,14 @@ class Outbox:
         pending_events: how many wait for the next flush.
     """
 
-    def __init__(self, rng: Random, shares: Shares, malformed_kinds: int) -> None:
+    def __init__(self, rng: Random, shares: Shares, malformed_kinds: int, end_ms: int) -> None:
         self.sent: list[Flush | Rogue] = []
         self.serial = 0
         self.pending_events = 0
         self._rng = rng
         self._shares = shares
         self._malformed_kinds = malformed_kinds
+        self._end_ms = end_ms
         self._pending: list[Piece] = []
         self._held: list[Piece] = []
         self._offline = False
@@ -55,7 +56,7 @@ class Outbox:
         self._offline = self._rng.random() < self._shares.offline
 
     def add(self, piece: Piece, now_ms: int) -> None:
-        """Take the viewer's next events, of which the last occurs at `now_ms` of the day."""
+        """Take the viewer's next events, of which the last occurs at `now_ms`."""
         events = count((piece,))
         self._pending.append(piece)
         self.pending_events += events
@@ -68,7 +69,7 @@ class Outbox:
         if not self._pending:
             return
         rng, shares, events, last = self._rng, self._shares, self.pending_events, self._pending[-1]
-        at_ms, film = min(now_ms, DAY_MS - 1), max(last.film, 0)
+        at_ms, film = min(now_ms, self._end_ms - 1), max(last.film, 0)
         if rng.random() < shares.malformed * events:
             kind = int(rng.random() * self._malformed_kinds)
             broken = Broken(kind, film, last.session, self.serial, at_ms)

@@ -13,7 +13,7 @@ NO_FILM = -1
 class Run(NamedTuple):
     """Ticks of undisturbed playback: every 30 s, the last one `tail_ms` after its forerunner.
 
-    `at_ms` (since the day began) and `position_ms` are those of the first tick.
+    `at_ms` (since the first day began) and `position_ms` are those of the first tick.
     """
 
     film: int
@@ -52,7 +52,7 @@ Piece = Run | Single | Broken
 
 
 class Flush(NamedTuple):
-    """One request: when it is sent (ms since the day began) and what is in it."""
+    """One request: when it is sent (ms since the first day began) and what is in it."""
 
     at_ms: int
     pieces: tuple[Piece, ...]

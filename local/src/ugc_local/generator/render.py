@@ -6,7 +6,7 @@ Rendering the same flush twice gives the same bytes: that is what a client's ret
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from uuid import UUID
@@ -15,10 +15,10 @@ from ugc_events import FAMILIES
 
 from ugc_local.generator.catalogue import Film
 from ugc_local.generator.identity import Identities
-from ugc_local.generator.messages import Expected, Poison, Request
+from ugc_local.generator.messages import Expected, Poison, Refusal, Request
 from ugc_local.generator.pieces import NO_FILM, TICK_MS, Broken, Flush, Rogue, Run, Single
-from ugc_local.generator.truth import Fact
-from ugc_local.generator.violations import MALFORMED, POISON, Fields
+from ugc_local.generator.truth import Fact, Told
+from ugc_local.generator.violations import MALFORMED, POISON, Fields, Violation
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EAST = timezone(timedelta(hours=3))
@@ -56,19 +56,45 @@ class _Draft:
     clock: Callable[[int], str]
     events: list[str] = field(default_factory=list)
     expected: list[Expected] = field(default_factory=list)
-    facts: list[Fact] = field(default_factory=list)
 
 
 class Renderer:
-    """Writes the requests of one day of one seed."""
+    """Writes the requests of one seed and its first day, and says what is true of them."""
 
     def __init__(self, seed: int, day: date, films: Sequence[Film]) -> None:
         self._ids = Identities(seed)
         self._start_ms = day_start_ms(day)
         self._films = films
 
-    def request(self, viewer: int, user_id: UUID, flush: Flush) -> tuple[Request, list[Fact]]:
-        """The request, and a fact for each of its events that must be accepted, in order."""
+    def facts(self, viewer: int, sent: Flush | Rogue) -> Told:
+        """What the truth is to be told of it; says nothing of bytes, and costs little."""
+        if isinstance(sent, Rogue):
+            return Told(again=False, poison=_poison_kind(sent).refusal)
+        facts: list[Fact] = []
+        refusals: list[Refusal] = []
+        for piece in sent.pieces:
+            if isinstance(piece, Run):
+                at_ms, film = self._start_ms + piece.at_ms, piece.film
+                for played_ms in _ticks_ms(piece):
+                    position_ms = piece.position_ms + played_ms
+                    facts.append(Fact("view_progress", film, at_ms + played_ms, "", position_ms))
+            elif isinstance(piece, Single):
+                at_ms = self._start_ms + piece.at_ms
+                # Of use only where two reactions share a moment.
+                event_id = self._ids.event(viewer, piece.serial, at_ms)
+                facts.append(Fact(piece.type, piece.film, at_ms, event_id, piece.value))
+            else:
+                refusals.append(MALFORMED[piece.kind].refusal)
+        return Told(sent.again, facts, refusals)
+
+    def item(self, viewer: int, user_id: UUID, sent: Flush | Rogue) -> Request | Poison:
+        """What is sent."""
+        if isinstance(sent, Rogue):
+            return self.poison(viewer, user_id, sent)
+        return self.request(viewer, user_id, sent)
+
+    def request(self, viewer: int, user_id: UUID, flush: Flush) -> Request:
+        """The request, with the answer that is due to each of its events."""
         draft = _Draft(viewer, _CLOCKS[viewer % len(_CLOCKS)])
         for piece in flush.pieces:
             if isinstance(piece, Run):
@@ -80,11 +106,11 @@ class Renderer:
         # An app that has one thing to say may say it without the array around it.
         bare = len(draft.events) == 1 and viewer % 2 == 0
         body = draft.events[0] if bare else f"[{','.join(draft.events)}]"
-        return Request(user_id, body.encode(), tuple(draft.expected), flush.again), draft.facts
+        return Request(user_id, body.encode(), tuple(draft.expected), flush.again)
 
     def poison(self, viewer: int, user_id: UUID, rogue: Rogue) -> Poison:
         """The record, of a kind that `rogue` chooses."""
-        kind = POISON[int(rogue.draw * len(POISON))]
+        kind = _poison_kind(rogue)
         at_ms = self._start_ms + rogue.at_ms
         film = self._films[rogue.film]
         sound = _sound(kind.base, film) | {
@@ -111,10 +137,7 @@ class Renderer:
             f'"device":"{run.device}","schema_version":1,'
         )
         first_ms = self._start_ms + run.at_ms
-        for tick in range(run.ticks):
-            played_ms = tick * TICK_MS
-            if run.tail_ms and tick == run.ticks - 1:
-                played_ms += run.tail_ms - TICK_MS
+        for tick, played_ms in enumerate(_ticks_ms(run)):
             at_ms = first_ms + played_ms
             position_ms = run.position_ms + played_ms
             event_id = new_id(viewer, run.serial + tick, at_ms)
@@ -123,7 +146,6 @@ class Renderer:
                 f'"position_ms":{position_ms}}}'
             )
             draft.expected.append(event_id)
-            draft.facts.append(Fact("view_progress", run.film, at_ms, event_id, position_ms))
 
     def _single(self, draft: _Draft, single: Single) -> None:
         at_ms = self._start_ms + single.at_ms
@@ -137,7 +159,6 @@ class Renderer:
             f'"session_id":"{self._ids.session(draft.viewer, single.session)}",{own}}}'
         )
         draft.expected.append(event_id)
-        draft.facts.append(Fact(single.type, single.film, at_ms, event_id, single.value))
 
     def _broken(self, draft: _Draft, broken: Broken) -> None:
         kind = MALFORMED[broken.kind]
@@ -149,6 +170,18 @@ class Renderer:
         }
         draft.events.append((kind.apply(sound) or b"").decode())
         draft.expected.append(kind.refusal)
+
+
+def _ticks_ms(run: Run) -> Iterator[int]:
+    """When the run's ticks are, from its first."""
+    last = run.ticks - 1
+    for tick in range(last):
+        yield tick * TICK_MS
+    yield (last - 1) * TICK_MS + run.tail_ms if run.tail_ms and last else last * TICK_MS
+
+
+def _poison_kind(rogue: Rogue) -> Violation:
+    return POISON[int(rogue.draw * len(POISON))]
 
 
 def _sound(base: str, film: Film) -> Fields:

@@ -1,7 +1,7 @@
-"""A viewer's day, decided before a byte of it is written.
+"""A viewer's days, decided before a byte of them is written.
 
-The script is small whatever the viewer does: twenty ticks of playback are one `Run`. So a whole
-cohort's scripts can be sorted by time while their bodies are rendered one by one, and the number
+The script is small whatever the viewer does: twenty ticks of playback are one `Run`. So many
+viewers' scripts can be sorted by time while their bodies are rendered one by one, and the number
 of events is known beforehand.
 """
 
@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import json
 from bisect import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import exp, log
 from random import Random
+from statistics import NormalDist
 from typing import TypeVar
 
-from ugc_local.generator.catalogue import MINUTE_MS, Film
+from ugc_local.generator.catalogue import MINUTE_MS, Film, Shelf
+from ugc_local.generator.habits import Habits
 from ugc_local.generator.outbox import FLUSH_EVENTS, Outbox, Shares
 from ugc_local.generator.pieces import DAY_MS, NO_FILM, TICK_MS, Flush, Rogue, Run, Single
 
 _T = TypeVar("_T")
 _HOUR_MS = 3_600_000
-
-# Sittings begun in each hour of the day, UTC, relative: a quiet night and an evening peak.
-_HOURLY = (10, 6, 4, 2, 2, 3, 6, 10, 12, 13, 14, 16, 19, 18, 17, 18, 22, 30, 44, 58, 66, 60, 42, 22)
-_DEVICES = (("tv", 42), ("phone", 27), ("web", 21), ("tablet", 10))
 _QUALITIES = ("480p", "720p", "1080p", "2160p")
 _REVIEWS = (
     "Could not stop watching.",
@@ -31,39 +32,49 @@ _REVIEWS = (
     "My children asked for it twice 🙂",
     'They call this a "comedy"?',
 )
+_FINISHED = 0.92
+"""Of a film's length: who has come this far has seen it."""
+_EARLIER_EPISODES = 0.6
+"""How much less often a viewer's first sight of a series is the next episode than this one."""
+_NORMAL = NormalDist()
 
 
-def write_day(
-    rng: Random,
-    films: Sequence[Film],
-    popularity: Sequence[float],
-    shares: Shares,
-    malformed_kinds: int,
-) -> list[Flush | Rogue]:
-    """Everything that one viewer's apps send, in the order of sending.
+@dataclass(frozen=True)
+class World:
+    """What is the same for all viewers.
 
-    Args:
-        rng: the viewer's own.
-        films: the catalogue.
-        popularity: running sums, as of `accumulated_popularity`.
+    Attributes:
+        films, shelf: the catalogue.
+        habits: what viewers do.
         shares: how often what should not happen does.
         malformed_kinds: how many kinds of malformed events there are to choose from.
+        first_weekday: of the first day, 0 for Monday.
+        days: how many there are.
     """
-    outbox = Outbox(rng, shares, malformed_kinds)
-    author = _Author(rng, films, popularity, outbox)
-    for start_ms in _starts(rng):
-        author.sitting(start_ms)
-    return sorted(outbox.sent, key=lambda sent: sent.at_ms)
+
+    films: Sequence[Film]
+    shelf: Shelf
+    habits: Habits
+    shares: Shares
+    malformed_kinds: int
+    first_weekday: int
+    days: int
 
 
-def _starts(rng: Random) -> Iterator[int]:
-    sittings = 1 + (rng.random() < 0.35) + (rng.random() < 0.12)
-    hours = sorted(_weighted(rng, tuple(enumerate(_HOURLY))) for _ in range(sittings))
-    for hour in hours:
-        yield hour * _HOUR_MS + int(rng.random() * _HOUR_MS)
+def write_history(rng_of_day: Callable[[int], Random], world: World) -> list[Flush | Rogue]:
+    """Everything that one viewer's apps send in all the days, in the order of sending.
+
+    Args:
+        rng_of_day: the viewer's own, for each day from 0.
+        world: everything else.
+    """
+    author = _Author(world)
+    for day in range(world.days):
+        author.day(day, rng_of_day(day))
+    return sorted(author.sent, key=lambda sent: sent.at_ms)
 
 
-def _weighted(rng: Random, choices: Sequence[tuple[_T, int]]) -> _T:
+def _weighted(rng: Random, choices: Sequence[tuple[_T, float]]) -> _T:
     draw = rng.random() * sum(weight for _, weight in choices)
     for choice, weight in choices:
         draw -= weight
@@ -73,57 +84,99 @@ def _weighted(rng: Random, choices: Sequence[tuple[_T, int]]) -> _T:
 
 
 class _Author:
-    """Writes one viewer's day; `_now_ms` only ever grows, so no two events share a moment."""
+    """Writes one viewer's days; `_now_ms` only ever grows, so no two events share a moment."""
 
-    def __init__(
-        self,
-        rng: Random,
-        films: Sequence[Film],
-        popularity: Sequence[float],
-        outbox: Outbox,
-    ) -> None:
-        self._rng = rng
-        self._films = films
-        self._popularity = popularity
-        self._outbox = outbox
+    def __init__(self, world: World) -> None:
+        self.sent: list[Flush | Rogue] = []
+        self._world = world
+        self._habits = world.habits
+        self._films = world.films
+        self._end_ms = world.days * DAY_MS
+        self._patience_min = dict(world.habits.patience_min)
+        self._persistence = dict(world.habits.persistence)
+        self._scores = list(accumulate(world.habits.scores))
         self._now_ms = 0
         self._session = -1
+        self._serial = 0
         self._device = "tv"
-        self._left_at: dict[int, int] = {}  # film → position of the last leaving
+        self._called_away_ms = 0  # when life ends this sitting
+        self._interrupted: dict[int, tuple[int, int]] = {}  # film → (position, meant to leave at)
+        self._episodes: dict[int, int] = {}  # series → the episode to be watched next
+        self._seen: set[int] = set()  # titles that are done with, one way or the other
         self._bookmarked: set[int] = set()
 
-    def sitting(self, start_ms: int) -> None:
+    def day(self, day: int, rng: Random) -> None:
+        """One day; its last sitting may go on after midnight."""
+        self._rng = rng
+        self._outbox = Outbox(rng, self._world.shares, self._world.malformed_kinds, self._end_ms)
+        self._outbox.serial = self._serial
+        for start_ms in self._starts(day):
+            self._sitting(start_ms)
+        self._serial = self._outbox.serial
+        self.sent += self._outbox.sent
+
+    def _starts(self, day: int) -> Iterator[int]:
+        rng, habits = self._rng, self._habits
+        weekday = (self._world.first_weekday + day) % 7
+        if rng.random() >= habits.active_share * habits.weekdays[weekday]:
+            return
+        hours = tuple(enumerate(habits.hourly))
+        count = _weighted(rng, habits.sittings)
+        for hour in sorted(_weighted(rng, hours) + rng.random() for _ in range(count)):
+            yield day * DAY_MS + int(hour * _HOUR_MS)
+
+    def _sitting(self, start_ms: int) -> None:
         """One session in one app, from the home page to the last flush."""
-        rng = self._rng
+        rng, habits = self._rng, self._habits
         start_ms = max(start_ms, self._now_ms + 10 * MINUTE_MS)
-        if start_ms >= DAY_MS - 5 * MINUTE_MS:
+        if start_ms >= self._end_ms - 5 * MINUTE_MS:
             return
         self._now_ms = start_ms
         self._session += 1
-        self._device = _weighted(rng, _DEVICES)
+        self._device = _weighted(rng, habits.devices)
+        patience_ms = self._patience_min[self._device] * MINUTE_MS
+        self._called_away_ms = start_ms + int(MINUTE_MS + rng.expovariate(1 / patience_ms))
         self._outbox.open_session()
         self._page("/", 40)
         if rng.random() < 0.3:
             self._search()
-        film = self._resume() if rng.random() < 0.45 else None
-        watches = film is not None or rng.random() < 0.75
+        film = None
+        if self._interrupted and rng.random() < habits.resume_share:
+            film = next(reversed(self._interrupted))
+        watches = film is not None or rng.random() < habits.watch_share
         while watches:
             if film is None:
-                film = bisect(self._popularity, rng.random() * self._popularity[-1])
-                film = min(film, len(self._films) - 1)
+                film = self._pick()
             self._choose(film)
             finished = self._watch(film)
             self._react(film, finished)
             following = self._films[film].next_episode
-            if finished and following is not None and rng.random() < 0.65:
+            if self._now_ms >= self._called_away_ms or film in self._interrupted:
+                break
+            film = None
+            if finished and following is not None and rng.random() < habits.next_episode_share:
                 film = following
-            elif rng.random() < (0.2 if finished else 0.4):
-                film = None
-            else:
+            elif rng.random() >= habits.another_share[not finished]:
                 break
         if not watches:
             self._browse()
         self._outbox.close_session(self._now_ms)
+
+    def _pick(self) -> int:
+        """A title that is new to the viewer, if a few draws bring one; of a series, an episode."""
+        rng, shelf = self._rng, self._world.shelf
+        title = shelf.draw(rng)
+        for _ in range(self._habits.redraws):
+            if title not in self._seen:
+                break
+            title = shelf.draw(rng)
+        films = shelf.titles[title]
+        if title not in self._episodes:
+            first = 0
+            while first < len(films) - 1 and rng.random() < _EARLIER_EPISODES:
+                first += 1
+            self._episodes[title] = first
+        return films[self._episodes[title]]
 
     def _browse(self) -> None:
         """Nothing to watch tonight."""
@@ -131,12 +184,6 @@ class _Author:
             film = int(self._rng.random() * len(self._films))
             self._single("click", film, {"element": "poster", "path": "/"}, think_ms=15_000)
             self._page(f"/films/{film}", 30, film)
-
-    def _resume(self) -> int | None:
-        """A film left before its end, if there is one."""
-        films = self._films
-        left = [film for film, at_ms in self._left_at.items() if at_ms < films[film].duration_ms]
-        return left[-1] if left else None
 
     def _choose(self, film: int) -> None:
         self._single("click", film, {"element": "poster", "path": "/"}, think_ms=8_000)
@@ -148,20 +195,27 @@ class _Author:
             self._outbox.flush(self._now_ms)
 
     def _watch(self, film_number: int) -> bool:
-        """Play until the viewer has had enough; whether that is the end."""
+        """Play until the viewer has had enough or is called away; whether the film is seen."""
         rng, film = self._rng, self._films[film_number]
-        position_ms = max(0, self._left_at.get(film_number, 0) - int(rng.random() * 10_000))
-        if position_ms >= film.duration_ms * 0.9:
-            position_ms = 0  # a rewatch
-        leave_ms = max(self._leaving(film), min(position_ms + 2 * MINUTE_MS, film.duration_ms))
+        position_ms, leave_ms = self._interrupted.pop(film_number, (0, -1))
+        position_ms = max(0, position_ms - int(rng.random() * 10_000))
+        if leave_ms < 0:
+            leave_ms = self._leaving(film)
         if rng.random() < 0.15:
             before, after = rng.sample(_QUALITIES, 2)
             fields = {"from_quality": before, "to_quality": after}
             self._single("quality_change", film_number, fields)
         while True:
-            stretch_ms = min(leave_ms - position_ms, int(rng.expovariate(1 / (28 * MINUTE_MS))))
+            left_ms = max(self._called_away_ms - self._now_ms, 0)
+            stretch_ms = min(
+                max(leave_ms - position_ms, 0),
+                left_ms,
+                int(rng.expovariate(1 / (28 * MINUTE_MS))),
+            )
             position_ms += self._run(film_number, position_ms, stretch_ms)
-            if position_ms >= leave_ms or self._now_ms >= DAY_MS:
+            if position_ms >= leave_ms or self._now_ms >= self._end_ms:
+                break
+            if self._now_ms >= self._called_away_ms:
                 break
             what = rng.random()
             if what < 0.65:
@@ -177,30 +231,46 @@ class _Author:
             else:  # to see how it ends
                 position_ms = film.duration_ms - int(rng.random() * 25_000)
                 leave_ms = film.duration_ms
-        self._left_at[film_number] = position_ms
-        finished = position_ms >= film.duration_ms * 0.92
+        return self._leave(film_number, position_ms, leave_ms)
+
+    def _leave(self, number: int, position_ms: int, leave_ms: int) -> bool:
+        """Remember how far it went; whether that is the end."""
+        film, title = self._films[number], self._world.shelf.title_of[number]
+        finished = position_ms >= film.duration_ms * _FINISHED
         if finished:
             length = {"duration_ms": film.duration_ms}
-            self._single("view_completed", film_number, length, think_ms=1_000)
+            self._single("view_completed", number, length, think_ms=1_000)
+        if finished and film.next_episode is not None:
+            self._episodes[title] += (
+                number == self._world.shelf.titles[title][self._episodes[title]]
+            )
+        elif finished or position_ms >= leave_ms:
+            self._seen.add(title)
+        else:
+            self._interrupted[number] = position_ms, leave_ms
         return finished
 
     def _leaving(self, film: Film) -> int:
         """The position at which this viewer means to stop: the film's completion curve."""
-        rng = self._rng
-        if rng.random() < film.finish_share:
+        rng, habits = self._rng, self._habits
+        if rng.random() < film.finish_share * self._persistence[self._device]:
             share = 1.0 if rng.random() < 0.3 else 0.95 + 0.05 * rng.random()
             return int(film.duration_ms * share)
         if rng.random() < film.trap_share:
             return int((film.trap_minute + rng.random() + (rng.random() < 0.25)) * MINUTE_MS)
-        return int(film.duration_ms * 0.9 * rng.random() ** 1.5)
+        latest = film.duration_ms / MINUTE_MS * 0.88
+        if rng.random() < habits.quick_share:
+            minutes = min(rng.expovariate(1 / habits.quick_min), latest)
+        else:
+            minutes = habits.slow_min * exp(rng.random() * log(latest / habits.slow_min))
+        return int(minutes * MINUTE_MS)
 
     def _react(self, film: int, finished: bool) -> None:
         rng = self._rng
-        likes = self._films[film].finish_share
         if rng.random() < (0.3 if finished else 0.08):
-            self._rate(film, likes)
+            self._rate(film)
             if (again := rng.random()) < 0.15:
-                self._rate(film, likes)
+                self._rate(film)
             elif again < 0.25:
                 self._single("rating", film, {"score": None})
         if film in self._bookmarked and rng.random() < 0.4:
@@ -213,8 +283,12 @@ class _Author:
             if rng.random() < 0.1:
                 self._single("review", film, {"text": None})
 
-    def _rate(self, film: int, likes: float) -> None:
-        score = min(max(round(self._rng.gauss(3 + 6 * likes, 1.8)), 0), 10)
+    def _rate(self, film: int) -> None:
+        """A score with the distribution of all scores, leaning to how well the film is liked."""
+        agreement = self._habits.score_agreement
+        deviate = agreement**0.5 * self._films[film].appeal
+        deviate += (1 - agreement) ** 0.5 * self._rng.gauss(0, 1)
+        score = 1 + bisect(self._scores[:-1], _NORMAL.cdf(deviate) * self._scores[-1])
         self._single("rating", film, {"score": score}, score)
 
     def _bookmark(self, film: int) -> None:
@@ -244,15 +318,15 @@ class _Author:
         think_ms: int = 4_000,
     ) -> None:
         self._now_ms += 1 + int(self._rng.random() * think_ms)
-        if self._now_ms >= DAY_MS:
+        if self._now_ms >= self._end_ms:
             return
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))[1:-1]
         event = Single(kind, film, self._session, self._outbox.serial, self._now_ms, text, value)
         self._outbox.add(event, self._now_ms)
 
     def _run(self, film: int, position_ms: int, stretch_ms: int) -> int:
-        """Playback of `stretch_ms`, or until the day ends; how much was played."""
-        stretch_ms = min(stretch_ms, DAY_MS - 1 - self._now_ms)
+        """Playback of `stretch_ms`, or until all ends; how much was played."""
+        stretch_ms = min(stretch_ms, self._end_ms - 1 - self._now_ms)
         if stretch_ms < 0:
             return 0
         whole, tail_ms = divmod(stretch_ms, TICK_MS)

@@ -23,6 +23,10 @@ from ugc_local.generator.tally import Tally
 SendPoison = Callable[[str, bytes, bytes | None, Sequence[tuple[str, bytes]]], None]
 """topic (without the deployment's prefix), key, value, headers."""
 
+OnAnswered = Callable[[int, Tally], None]
+"""The place of an item in the stream, from 0, and what its answer was; for poison an empty tally.
+Called in the threads of the connections, of poison in the calling thread."""
+
 _QUEUE_REQUESTS = 8
 _TICK_S = 0.1
 _ANSWER_TIMEOUT_S = 60.0
@@ -67,6 +71,25 @@ class Outcome:
     latency_p99_s: float
     seconds: float
 
+    @classmethod
+    def of(cls, total: Tally, poison: int, seconds: float, *, complete: bool) -> Outcome:
+        """What all connections together came to."""
+        return cls(
+            complete=complete,
+            requests=total.requests,
+            events=total.events,
+            accepted=total.accepted,
+            rejected=total.rejected,
+            poison=poison,
+            mismatches=total.mismatches,
+            examples=tuple(total.examples),
+            unknown_outcomes=total.unknown_outcomes,
+            unreachable=total.unreachable,
+            latency_p50_s=total.latencies.quantile_s(0.5),
+            latency_p99_s=total.latencies.quantile_s(0.99),
+            seconds=seconds,
+        )
+
 
 def replay(
     stream: Iterable[Request | Poison],
@@ -76,6 +99,7 @@ def replay(
     send_poison: SendPoison,
     connections: int = 4,
     on_progress: Callable[[int], None] = lambda _: None,
+    on_answered: OnAnswered = lambda _place, _tally: None,
     stop: Event | None = None,
     patience_s: float = 120.0,
     clock: Callable[[], float] = time.monotonic,
@@ -90,6 +114,7 @@ def replay(
         connections: how many at a time.
         on_progress: told how many events are answered so far, at most ten times a second and
             once at the end, in the calling thread.
+        on_answered: told of each item when it has its answer, or is in Kafka.
         stop: set it to end early; within a moment nothing is running any more. An exception in
             the calling thread, such as KeyboardInterrupt, has the same effect.
         patience_s: how long one request may go without an answer.
@@ -102,7 +127,12 @@ def replay(
     abort = Event()
     workers = [
         _Worker(
-            Connection(api_url, timeout_s=_ANSWER_TIMEOUT_S), token_for, patience_s, abort, clock
+            Connection(api_url, timeout_s=_ANSWER_TIMEOUT_S),
+            token_for,
+            on_answered,
+            patience_s,
+            abort,
+            clock,
         )
         for _ in range(connections)
     ]
@@ -125,7 +155,7 @@ def replay(
                 future.done() and future.exception() for future in running
             )
 
-        def hand_over(worker: _Worker, request: Request | None) -> bool:
+        def hand_over(worker: _Worker, request: tuple[int, Request] | None) -> bool:
             while going_on():
                 progress()
                 try:
@@ -137,11 +167,12 @@ def replay(
 
         try:
             complete = True
-            for item in stream:
+            for place, item in enumerate(stream):
                 if isinstance(item, Poison):
                     send_poison(item.topic, item.key, item.value, item.headers)
                     poison += 1
-                elif not hand_over(workers[item.user_id.int % connections], item):
+                    on_answered(place, Tally())
+                elif not hand_over(workers[item.user_id.int % connections], (place, item)):
                     complete = False
                     break
             complete = complete and all(hand_over(worker, None) for worker in workers)
@@ -156,32 +187,14 @@ def replay(
     for future in running:
         future.result()
     progress(last=True)
-    return _outcome(workers, poison, clock() - started, complete=complete)
+    total = Tally()
+    for worker in workers:
+        total.merge(worker.tally)
+    return Outcome.of(total, poison, clock() - started, complete=complete)
 
 
 def _ended(running: list[Future[None]]) -> bool:
     return not wait(running, timeout=_TICK_S).not_done
-
-
-def _outcome(workers: Sequence[_Worker], poison: int, seconds: float, *, complete: bool) -> Outcome:
-    total = Tally()
-    for worker in workers:
-        total.merge(worker.tally)
-    return Outcome(
-        complete=complete,
-        requests=total.requests,
-        events=total.events,
-        accepted=total.accepted,
-        rejected=total.rejected,
-        poison=poison,
-        mismatches=total.mismatches,
-        examples=tuple(total.examples),
-        unknown_outcomes=total.unknown_outcomes,
-        unreachable=total.unreachable,
-        latency_p50_s=total.latencies.quantile_s(0.5),
-        latency_p99_s=total.latencies.quantile_s(0.99),
-        seconds=seconds,
-    )
 
 
 class _Worker:
@@ -191,14 +204,16 @@ class _Worker:
         self,
         connection: Connection,
         token_for: Callable[[UUID], str],
+        on_answered: OnAnswered,
         patience_s: float,
         abort: Event,
         clock: Callable[[], float],
     ) -> None:
         self.connection = connection
-        self.inbox: Queue[Request | None] = Queue(_QUEUE_REQUESTS)
+        self.inbox: Queue[tuple[int, Request] | None] = Queue(_QUEUE_REQUESTS)
         self.tally = Tally()
         self._token_for = token_for
+        self._on_answered = on_answered
         self._patience_s = patience_s
         self._abort = abort
         self._clock = clock
@@ -207,16 +222,23 @@ class _Worker:
         try:
             while not self._abort.is_set():
                 try:
-                    request = self.inbox.get(timeout=_TICK_S)
+                    item = self.inbox.get(timeout=_TICK_S)
                 except Empty:
                     continue
-                if request is None:
+                if item is None:
                     return
-                self._deliver(request)
+                place, request = item
+                tally = Tally()
+                try:
+                    answered = self._deliver(request, tally)
+                finally:
+                    self.tally.merge(tally)
+                if answered:
+                    self._on_answered(place, tally)
         finally:
             self.connection.close()
 
-    def _deliver(self, request: Request) -> None:
+    def _deliver(self, request: Request, tally: Tally) -> bool:
         """Repeat the request until it is answered, for as long as patience lasts."""
         token = self._token_for(request.user_id)
         deadline = Deadline.after(self._patience_s)
@@ -226,21 +248,22 @@ class _Worker:
             try:
                 answer = self.connection.post(request.body, token)
             except UnreachableError as error:
-                self.tally.unreachable += 1
+                tally.unreachable += 1
                 why, wait_s = str(error), delay_s
             except LostError as error:
-                self.tally.unknown_outcomes += 1
+                tally.unknown_outcomes += 1
                 why, wait_s = str(error), delay_s
             else:
                 if answer.status != 503:
-                    self.tally.answered(request, answer, self._clock() - started)
-                    return
-                self.tally.unknown_outcomes += 1
+                    tally.answered(request, answer, self._clock() - started)
+                    return True
+                tally.unknown_outcomes += 1
                 why, wait_s = "503", _seconds(answer.retry_after, delay_s)
             if not deadline.left_s():
                 raise ReplayError(f"no answer for {self._patience_s:.0f} s, last: {why}")
             self._abort.wait(min(wait_s, deadline.left_s()))
             delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+        return False
 
 
 def _seconds(retry_after: str | None, otherwise_s: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 
 import msgspec
 
@@ -81,6 +82,16 @@ class Latencies:
 
     def merge(self, other: Latencies) -> None:
         self._buckets.update(other._buckets)
+
+    def as_pairs(self) -> list[tuple[int, int]]:
+        """For `from_pairs`."""
+        return sorted(self._buckets.items())
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[tuple[int, int]]) -> Latencies:
+        made = cls()
+        made._buckets.update(dict(pairs))
+        return made
 
     def quantile_s(self, q: float) -> float:
         """The upper bound of the bucket that holds the quantile, in seconds; 0 if empty."""

@@ -1,25 +1,24 @@
 """The answers, computed from what was sent by the definitions of docs/metrics.md.
 
-Nothing here knows the pipeline: no code of it, no SQL. Memory is bounded: a viewer belongs to one
-cohort, so per-viewer sets live until the cohort ends and are then folded into sums per film and
-per slot of the day.
+Nothing here knows the pipeline: no code of it, no SQL. Memory is bounded: what is known of a viewer
+lives until that viewer is closed, and is then folded into sums per film and per slot of time.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import NamedTuple
 from uuid import UUID
 
 from ugc_local.generator.catalogue import MINUTE_MS, Film
-from ugc_local.generator.messages import Expected, Refusal
+from ugc_local.generator.messages import Refusal
 
 SLOT_MS = 15 * MINUTE_MS
 SLOTS = 96
-_SLOTS_OF_AN_HOUR = 0b1111
+_SLOTS_OF_AN_HOUR = 4
 _EVENTS_FAMILIES = {
     "view_progress": "views",
     "click": "interactions",
@@ -123,17 +122,42 @@ def bucket_of(position_ms: int, duration_ms: int) -> int:
     return min(position_ms // MINUTE_MS, (duration_ms - 1) // MINUTE_MS)
 
 
+class Told(NamedTuple):
+    """All that is to be known of one request, or of one poison record.
+
+    Attributes:
+        again: a client's retry: it brings rows, but nothing that was not known.
+        facts: its events that must be accepted.
+        refusals: what must be said of the others.
+        poison: what must be said of the record; None for a request.
+    """
+
+    again: bool
+    facts: Sequence[Fact] = ()
+    refusals: Sequence[Refusal] = ()
+    poison: Refusal | None = None
+
+
 @dataclass(slots=True)
 class _Viewing:
     watched: int = 0
     last: tuple[int, int] = (-1, -1)
 
 
+@dataclass(slots=True)
+class _Viewer:
+    """What is known of one viewer: by film, slots in which there was a tick, as bits."""
+
+    viewings: dict[int, _Viewing] = field(default_factory=dict)
+    slots: int = 0
+    reactions: dict[tuple[str, int], Fact] = field(default_factory=dict)
+
+
 class GroundTruth:
-    """Every exact figure of one day. Read it when the stream that fed it has ended.
+    """Every exact figure of some days. Read it when every viewer is closed.
 
     Attributes:
-        day: the UTC day of every event that must be accepted.
+        day, days: the UTC days of every event that must be accepted.
         requests, submitted: what the API was sent, retries and malformed events included.
         accepted: events for which it must answer `accepted`.
         rejected: (field, reason) → events for which it must answer `invalid`.
@@ -142,12 +166,14 @@ class GroundTruth:
         events: (family, type) → different `event_id` among them.
         viewers: viewers with at least one tick.
         films: content_id → what is true of a film; only films with a viewing.
-        audience_by_slot: different viewers with a tick in each quarter hour of the UTC day.
-        audience_by_hour: the same for its hours.
+        audience_by_slot: different viewers with a tick in each quarter hour from the first
+            midnight.
+        audience_by_hour: the same for hours.
     """
 
-    def __init__(self, day: date, catalogue: Sequence[Film]) -> None:
+    def __init__(self, day: date, catalogue: Sequence[Film], days: int = 1) -> None:
         self.day = day
+        self.days = days
         self.requests = 0
         self.submitted = 0
         self.accepted = 0
@@ -157,58 +183,53 @@ class GroundTruth:
         self.events: Counter[tuple[str, str]] = Counter()
         self.viewers = 0
         self.films: dict[UUID, FilmTruth] = {}
-        self.audience_by_slot = [0] * SLOTS
-        self.audience_by_hour = [0] * 24
+        self.audience_by_slot = [0] * SLOTS * days
+        self.audience_by_hour = [0] * 24 * days
         self._start_ms = int(datetime.combine(day, time(), UTC).timestamp()) * 1_000
         self._catalogue = catalogue
         self._scores: dict[int, tuple[int, int]] = {}  # film → how many, their sum
         self._bookmarks: Counter[int] = Counter()
-        self._viewings: dict[tuple[int, int], _Viewing] = {}
-        self._slots: dict[int, int] = {}
-        self._current: dict[tuple[str, int, int], Fact] = {}
+        self._open: dict[int, _Viewer] = {}
 
-    def add_request(
-        self, viewer: int, expected: Sequence[Expected], facts: Iterable[Fact], *, again: bool
-    ) -> None:
-        """Count a request; `facts` are its events that must be accepted.
-
-        A retry (`again`) brings rows but nothing that was not known.
-        """
+    def add(self, viewer: int, told: Told) -> None:
+        """Count a request or a poison record of the viewer, who is not closed."""
+        if told.poison is not None:
+            self.dead_letters[told.poison.reason] += 1
+            return
         self.requests += 1
-        self.submitted += len(expected)
-        for answer in expected:
-            if isinstance(answer, Refusal):
-                self.rejected[answer] += 1
-            else:
-                self.accepted += 1
-        for fact in facts:
+        self.submitted += len(told.facts) + len(told.refusals)
+        self.accepted += len(told.facts)
+        self.rejected.update(told.refusals)
+        known = self._open.get(viewer)
+        if known is None:
+            known = self._open[viewer] = _Viewer()
+        for fact in told.facts:
             kind = (_EVENTS_FAMILIES[fact.type], fact.type)
             self.rows[kind] += 1
-            if not again:
+            if not told.again:
                 self.events[kind] += 1
                 if fact.type == "view_progress":
-                    self._tick(viewer, fact)
+                    self._tick(known, fact)
                 elif fact.type in {"rating", "bookmark"}:
-                    self._reaction(viewer, fact)
+                    _react(known, fact)
 
-    def add_poison(self, refusal: Refusal) -> None:
-        self.dead_letters[refusal.reason] += 1
-
-    def close_cohort(self) -> None:
-        """Fold what is known of viewers into sums; no later request may be of one of them."""
-        for (_, film), viewing in self._viewings.items():
+    def close(self, viewer: int) -> None:
+        """Fold what is known of the viewer into sums; nothing more may come from there."""
+        known = self._open.pop(viewer, None)
+        if known is None:
+            return
+        for film, viewing in known.viewings.items():
             entry = self._catalogue[film]
-            truth = self.films.setdefault(entry.content_id, FilmTruth(entry))
+            truth = self.films.get(entry.content_id)
+            if truth is None:
+                truth = self.films[entry.content_id] = FilmTruth(entry)
             truth.add(viewing.watched, viewing.last[1])
-        self._viewings.clear()
-        self.viewers += len(self._slots)
-        for slots in self._slots.values():
-            for slot in range(SLOTS):
-                self.audience_by_slot[slot] += slots >> slot & 1
-            for hour in range(24):
-                self.audience_by_hour[hour] += (slots >> 4 * hour & _SLOTS_OF_AN_HOUR) > 0
-        self._slots.clear()
-        for (kind, _, film), fact in self._current.items():
+        self.viewers += bool(known.slots)
+        for slot in _bits(known.slots):
+            self.audience_by_slot[slot] += 1
+        for hour in {slot // _SLOTS_OF_AN_HOUR for slot in _bits(known.slots)}:
+            self.audience_by_hour[hour] += 1
+        for (kind, film), fact in known.reactions.items():
             if fact.value is None:
                 continue
             if kind == "bookmark":
@@ -216,7 +237,11 @@ class GroundTruth:
             else:
                 number, total = self._scores.get(film, (0, 0))
                 self._scores[film] = number + 1, total + fact.value
-        self._current.clear()
+
+    def close_all(self) -> None:
+        """Close whoever is open."""
+        for viewer in tuple(self._open):
+            self.close(viewer)
 
     @property
     def ratings(self) -> dict[UUID, tuple[int, float]]:
@@ -245,21 +270,28 @@ class GroundTruth:
             key=lambda t: (-t.abandonment_rate, -t.viewers, str(t.film.content_id)),
         )
 
-    def _tick(self, viewer: int, fact: Fact) -> None:
+    def _tick(self, known: _Viewer, fact: Fact) -> None:
         position_ms = fact.value or 0
-        viewing = self._viewings.get((viewer, fact.film))
+        viewing = known.viewings.get(fact.film)
         if viewing is None:
-            viewing = self._viewings[viewer, fact.film] = _Viewing()
+            viewing = known.viewings[fact.film] = _Viewing()
         viewing.watched |= 1 << bucket_of(position_ms, self._catalogue[fact.film].duration_ms)
         viewing.last = max(viewing.last, (fact.occurred_at, position_ms))
-        slot = (fact.occurred_at - self._start_ms) // SLOT_MS
-        self._slots[viewer] = self._slots.get(viewer, 0) | 1 << slot
+        known.slots |= 1 << (fact.occurred_at - self._start_ms) // SLOT_MS
 
-    def _reaction(self, viewer: int, fact: Fact) -> None:
-        key = (fact.type, viewer, fact.film)
-        current = self._current.get(key)
-        if current is None or (current.occurred_at, current.event_id) < (
-            fact.occurred_at,
-            fact.event_id,
-        ):
-            self._current[key] = fact
+
+def _react(known: _Viewer, fact: Fact) -> None:
+    current = known.reactions.get((fact.type, fact.film))
+    if current is None or (current.occurred_at, current.event_id) < (
+        fact.occurred_at,
+        fact.event_id,
+    ):
+        known.reactions[fact.type, fact.film] = fact
+
+
+def _bits(bits: int) -> Iterator[int]:
+    """The places of the bits that are set."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
