@@ -22,22 +22,16 @@ help: ## List the targets
 
 # The environment is made anew also where this folder was moved or copied with it, where its Python is
 # gone, and where another Python is asked for by name.
-FITS := [ "$$(cat $(READY))" = "$(CURDIR)" ] && $(BIN)/python -c ''
+FITS := [ "$$(cat $(READY))" = "$$(pwd -P)" ] && $(BIN)/python -c ''
 ifneq ($(origin PYTHON),file)
-FITS += && [ "$$($(BIN)/python -V)" = "$$($(PYTHON) -V)" ]
+FITS += && [ "$$($(BIN)/python -V)" = "$$("$(PYTHON)" -V)" ]
 endif
 ifneq ($(shell { $(FITS); } 2>/dev/null && echo yes),yes)
 .PHONY: $(READY)
 endif
 
 $(READY): requirements.lock requirements-bootstrap.lock pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml)
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "$(PYTHON) is Python %d.%d; the platform needs 3.11 or newer: make PYTHON=/path/to/python3.11" % v[:2])'
-	@echo "setting up $(VENV) as locked"
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-index $(DISTRIBUTIONS:%=--editable %)
-	@echo "$(CURDIR)" > $(READY)
+	@sh local/bootstrap.sh "$(PYTHON)" $(VENV) $(DISTRIBUTIONS)
 
 .PHONY: setup
 setup: $(READY) ## Make the virtual environment, packages exactly as locked
