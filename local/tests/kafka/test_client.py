@@ -120,5 +120,19 @@ def test_positions_are_what_the_group_committed(kafka):
         consumer.commit(offsets=committed, asynchronous=False)
     finally:
         consumer.close()
-    assert kafka.client.positions("positions") == {("positions", 0): 5, ("positions", 2): 7}
-    assert kafka.client.positions("nobody") == {}
+    asked = [("positions", partition) for partition in range(3)]
+    for group, found in [("positions", {asked[0]: 5, asked[2]: 7}), ("nobody", {})]:
+        positions = kafka.client.positions(group)
+        try:
+            assert positions.read(asked, 20) == found
+        finally:
+            positions.close()
+
+
+def test_positions_without_a_broker_are_an_error():
+    positions = KafkaClient("127.0.0.1:1").positions("nobody")
+    try:
+        with pytest.raises(KafkaClientError, match="offsets of group nobody"):
+            positions.read([("t", 0)], 0.2)
+    finally:
+        positions.close()

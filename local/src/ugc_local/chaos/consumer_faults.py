@@ -17,6 +17,8 @@ from ugc_local.chaos.link import After
 from ugc_local.chaos.scene import Scene
 from ugc_local.chaos.taps import Moment
 
+_HEARTBEAT_S = 1.2
+"""Within this a member hears that its group rebalances."""
 _MOMENTS = {
     Moment.INSERT_SENT: "with rows on their way",
     Moment.INSERT_ANSWERED: "before it hears that its rows are in",
@@ -88,8 +90,10 @@ def _join_in_insert(scene: Scene) -> str:
     newcomer = next(other for other in scene.world.consumers if other.is_free)
     scene.claim(newcomer)
     with scene.frozen_at(Moment.INSERT_ANSWERED) as frozen:
+        joins = scene.joins()
         newcomer.start()
-        scene.wait_until_rebalancing()
+        scene.wait_until_rebalancing(joins)
+        scene.pass_time(_HEARTBEAT_S)
         frozen.release(After.GO_ON)
     scene.demand(newcomer.owns_some, scene.timing.ready_s, "the new one owns some")
     return f"{newcomer.name} joined while an insert of {scene.consumer.name} was in flight"
@@ -100,8 +104,10 @@ def _leave_in_insert(scene: Scene) -> str:
     scene.claim(leaver)
     scene.undo.callback(leaver.start)
     with scene.frozen_at(Moment.INSERT_SENT) as frozen:
+        joins = scene.joins()
         leaver.leave(scene.patience_s)
-        scene.wait_until_rebalancing()
+        scene.wait_until_rebalancing(joins)
+        scene.pass_time(_HEARTBEAT_S)
         frozen.release(After.GO_ON)
     return f"{leaver.name} left while an insert of {scene.consumer.name} was in flight"
 

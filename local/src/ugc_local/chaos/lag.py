@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from ugc_local.chaos.truth import Truth
+from ugc_local.chaos.truth import TopicPartition, Truth
 from ugc_local.kafka.client import KafkaClient, KafkaClientError
 
 _EVERY_S = 0.3
@@ -26,8 +28,7 @@ class LagWatch:
 
     def __init__(self, client: KafkaClient, group: str, truth: Truth) -> None:
         self.samples: list[tuple[float, float]] = []
-        self._client = client
-        self._group = group
+        self._positions = client.positions(group)
         self._truth = truth
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
@@ -56,12 +57,20 @@ class LagWatch:
     ) -> None:
         self._stopped.set()
         self._thread.join()
+        self._positions.close()
+
+    def all_done(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether the group has committed all of these ends; False while nobody answers."""
+        with suppress(KafkaClientError):
+            positions = self._positions.read(ends, _ANSWER_S)
+            return all(positions.get(place, 0) >= end for place, end in ends.items())
+        return False
 
     def _run(self) -> None:
         while not self._stopped.wait(_EVERY_S):
             at_s = time.monotonic()
             try:
-                positions = self._client.positions(self._group, timeout_s=_ANSWER_S)
+                positions = self._positions.read(self._truth.partitions(), _ANSWER_S)
             except KafkaClientError:
                 lag_s = math.inf
             else:

@@ -19,7 +19,6 @@ from ugc_local.chaos.storm import Storm, StormError
 from ugc_local.chaos.verdict import judge
 from ugc_local.chaos.world import GROUP, Size, Timing, World, build_world
 from ugc_local.deadline import Deadline
-from ugc_local.kafka.client import KafkaClientError
 
 _CALM_S = 2.0
 _DRAINED_S = 180.0
@@ -83,7 +82,7 @@ def run(
                 outcome.failures.append(str(error))
             on_step("waiting until everything is done")
             load.stop()
-            if not _drained(world, load):
+            if not _drained(world, load, watch):
                 outcome.failures.append(f"not everything was done within {_DRAINED_S:.0f} s")
             for fault in outcome.faults:
                 since_s = began_s + fault.undone_s
@@ -102,7 +101,7 @@ def run(
     return outcome
 
 
-def _drained(world: World, load: Load) -> bool:
+def _drained(world: World, load: Load, watch: LagWatch) -> bool:
     """Wait until the group has committed every partition's end."""
     ends = {
         (topic, partition): end
@@ -114,11 +113,7 @@ def _drained(world: World, load: Load) -> bool:
     def done() -> bool:
         for consumer in world.consumers:
             consumer.mend()
-        try:
-            positions = world.client.positions(GROUP)
-        except KafkaClientError:
-            return False
-        return all(positions.get(place, 0) >= end for place, end in ends.items())
+        return watch.all_done(ends)
 
     return Deadline.after(_DRAINED_S).poll(done, interval_s=0.3)
 

@@ -12,7 +12,7 @@ from ugc_local.chaos.consumer import Consumer
 from ugc_local.chaos.link import After, Breakpoint
 from ugc_local.chaos.load import Load
 from ugc_local.chaos.taps import Moment
-from ugc_local.chaos.world import GROUP, Timing, World
+from ugc_local.chaos.world import Timing, World
 from ugc_local.deadline import Deadline
 
 _POLL_S = 0.1
@@ -113,7 +113,11 @@ class Scene:
             all_owned, self.patience_s, f"others own the partitions of {self.consumer.name}"
         )
 
-    def wait_until_rebalancing(self) -> None:
-        """Until the members of the group have been told to join anew."""
-        client = self.world.client
-        self.demand(lambda: client.is_rebalancing(GROUP), self.patience_s, "the group rebalances")
+    def joins(self) -> int:
+        """How often another than the consumer has asked to join the group."""
+        others = (other for other in self.world.consumers if other is not self.consumer)
+        return sum(other.kafka.passed[Moment.JOIN_SENT] for other in others)
+
+    def wait_until_rebalancing(self, joins: int) -> None:
+        """Until there were more joins: the group then waits for the consumer, too."""
+        self.demand(lambda: self.joins() > joins, self.patience_s, "the group rebalances")

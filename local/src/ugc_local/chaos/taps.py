@@ -26,6 +26,7 @@ class Moment(Enum):
     INSERT_REFUSED = "an insert is refused, and the answer on the way"
     COMMIT_SENT = "a commit is on its way"
     COMMIT_ANSWERED = "a commit is done, and its answer on the way"
+    JOIN_SENT = "a consumer asks to join its group, or to join it anew"
 
 
 Piece = tuple[bytes, Moment | None]
@@ -102,13 +103,13 @@ class ClickHouseTap:
 
 
 class KafkaTap:
-    """Kafka's protocol: frames, of which the offset commits matter.
+    """Kafka's protocol: frames, of which the offset commits and the joins of a group matter.
 
     A frame is four bytes of length and then, in a request, the API's key (2 bytes), its version
     (2) and the correlation id (4); in a reply, the correlation id.
     """
 
-    _OFFSET_COMMIT, _TXN_OFFSET_COMMIT = 8, 28
+    _OFFSET_COMMIT, _JOIN_GROUP, _TXN_OFFSET_COMMIT = 8, 11, 28
 
     def __init__(self) -> None:
         self._kept = {direction: bytearray() for direction in Direction}
@@ -129,9 +130,12 @@ class KafkaTap:
 
     def _moment(self, direction: Direction, frame: bytes) -> Moment | None:
         if direction is Direction.REQUESTS:
-            if int.from_bytes(frame[4:6], "big") in (self._OFFSET_COMMIT, self._TXN_OFFSET_COMMIT):
+            key = int.from_bytes(frame[4:6], "big")
+            if key in (self._OFFSET_COMMIT, self._TXN_OFFSET_COMMIT):
                 self._commits.add(frame[8:12])
                 return Moment.COMMIT_SENT
+            if key == self._JOIN_GROUP:
+                return Moment.JOIN_SENT
         elif frame[4:8] in self._commits:
             self._commits.discard(frame[4:8])
             return Moment.COMMIT_ANSWERED

@@ -9,7 +9,6 @@ from typing import cast
 from confluent_kafka import (
     OFFSET_INVALID,
     Consumer,
-    ConsumerGroupState,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
@@ -240,34 +239,18 @@ class KafkaClient:
         """For each partition the group's committed offset, None where there is none."""
         partitions = [TopicPartition(topic, partition) for partition in self._watermarks(topic)]
         request = ConsumerGroupTopicPartitions(group, partitions)
+        try:
+            answer = self._admin.list_consumer_group_offsets([request])[group].result(_REQUEST_S)
+        except KafkaException as error:
+            raise KafkaClientError(f"offsets of group {group}: {error}") from error
         return {
             found.partition: None if found.offset == OFFSET_INVALID else found.offset
-            for found in self._committed(request, _REQUEST_S)
+            for found in answer.topic_partitions
         }
 
-    def positions(self, group: str, *, timeout_s: float = _REQUEST_S) -> dict[tuple[str, int], int]:
-        """Every offset that the group has committed, by (topic, partition), in one request."""
-        found = self._committed(ConsumerGroupTopicPartitions(group), timeout_s)
-        return {(at.topic, at.partition): at.offset for at in found}
-
-    def is_rebalancing(self, group: str) -> bool:
-        """Whether members of the group have been told to join anew and not all have."""
-        asked = self._admin.describe_consumer_groups([group], request_timeout=_REQUEST_S)
-        try:
-            state = asked[group].result(_REQUEST_S + 1).state
-        except (KafkaException, TimeoutError) as error:
-            raise KafkaClientError(f"state of group {group}: {error}") from error
-        return bool(state is ConsumerGroupState.PREPARING_REBALANCING)
-
-    def _committed(
-        self, request: ConsumerGroupTopicPartitions, timeout_s: float
-    ) -> list[TopicPartition]:
-        group = request.group_id
-        try:
-            asked = self._admin.list_consumer_group_offsets([request], request_timeout=timeout_s)
-            return list(asked[group].result(timeout_s + 1).topic_partitions)
-        except (KafkaException, TimeoutError) as error:
-            raise KafkaClientError(f"offsets of group {group}: {error}") from error
+    def positions(self, group: str) -> GroupPositions:
+        """A kept connection that reads what the group has committed; close it."""
+        return GroupPositions(self._settings, group)
 
     def lag(self, group: str, topic: str) -> dict[int, int]:
         """For each partition how many offsets the group has still to pass."""
@@ -313,6 +296,33 @@ class KafkaClient:
         with _consumer(self._settings) as consumer:
             deadline.poll(all_found)
         return found
+
+
+class GroupPositions:
+    """Reads a group's committed offsets, without being a member."""
+
+    def __init__(self, settings: Mapping[str, str | int | bool], group: str) -> None:
+        self._group = group
+        self._consumer = Consumer({**settings, "group.id": group, "enable.auto.commit": False})
+
+    def read(
+        self, partitions: Iterable[tuple[str, int]], timeout_s: float
+    ) -> dict[tuple[str, int], int]:
+        """The offset of every partition that has one. Raises KafkaClientError."""
+        try:
+            found = self._consumer.committed(
+                [TopicPartition(topic, number) for topic, number in partitions], timeout=timeout_s
+            )
+        except KafkaException as error:
+            raise KafkaClientError(f"offsets of group {self._group}: {error}") from error
+        for at in found:
+            if at.error is not None:
+                raise KafkaClientError(f"offsets of group {self._group}: {at.error}")
+        return {(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._consumer.close()
 
 
 OnOutcome = Callable[[int, tuple[str, int, int] | None], None]
