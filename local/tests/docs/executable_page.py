@@ -7,6 +7,8 @@ An edit is a fenced block behind a line that ends with a colon and says where:
 * "At the end of `path`": lines to add there.
 * "New file `path`": the whole of it. `NNNN` in a path is the next free number of its folder.
 
+A `sql` block followed by a `text` block is a question and an excerpt of its answer, on other data.
+
 A `console` block holds commands behind `$ ` (continued behind `> `) and what they print. A line `…`
 stands for any lines, and figures, ids and the width of columns are not compared.
 """
@@ -79,10 +81,21 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """SQL, and the columns of the answer that the page shows."""
+
+    sql: str
+    columns: tuple[str, ...]
+
+
+Step = Edit | Command | Question
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """What is executable in a page, in its order."""
 
-    steps: tuple[Edit | Command, ...]
+    steps: tuple[Step, ...]
 
     @property
     def edits(self) -> list[Edit]:
@@ -92,10 +105,15 @@ class Page:
     def commands(self) -> list[Command]:
         return [step for step in self.steps if isinstance(step, Command)]
 
+    @property
+    def questions(self) -> list[Question]:
+        return [step for step in self.steps if isinstance(step, Question)]
+
 
 def read_page(path: Path) -> Page:
-    """The steps of a Markdown page. Raises AssertionError for a block that is neither."""
-    steps: list[Edit | Command] = []
+    """The steps of a Markdown page. Raises AssertionError for a diff without a place."""
+    steps: list[Step] = []
+    sql = ""
     for block in _FENCE.finditer(path.read_text("utf-8")):
         place = _PLACE.search(block["before"])
         if place:
@@ -103,6 +121,12 @@ def read_page(path: Path) -> Page:
             steps.append(Edit(place["how"], place["path"], block["body"]))
         elif block["language"] == "console":
             steps += _commands(block["body"])
+        elif block["language"] == "sql":
+            sql = block["body"]
+        elif block["language"] == "text" and sql:
+            header = block["body"].splitlines()[0]
+            steps.append(Question(sql, tuple(re.findall(r"\w+", header))))
+            sql = ""
         else:
             assert block["language"] != "diff", f"no line says where this is:\n{block[0]}"
     return Page(tuple(steps))

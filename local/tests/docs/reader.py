@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from executable_page import Command, Edit, Page
+from executable_page import Command, Edit, Page, Question
+from ugc_local.credentials import ANALYST
+from ugc_local.demo.analyst import Analyst
+from ugc_local.tools.running import find_stack
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -42,13 +45,19 @@ class Reader:
             "NO_COLOR": "1",
         }
 
-    def follow(self, page: Page) -> None:
-        """Take every step. Raises AssertionError at the first that is not as the page says."""
+    def follow(self, page: Page, data_dir: str = "build/local") -> None:
+        """Take every step. Raises AssertionError at the first that is not as the page says.
+
+        `data_dir` is the one of the stack that is asked the page's questions.
+        """
         for step in page.steps:
-            if isinstance(step, Edit):
-                step.apply(self.home)
-            else:
-                self.type(step)
+            match step:
+                case Edit():
+                    step.apply(self.home)
+                case Command():
+                    self.type(step)
+                case Question():
+                    self.ask(step, self.home / data_dir)
 
     def type(self, command: Command) -> None:
         """Run a command. Raises AssertionError where it prints something else than the page."""
@@ -57,6 +66,14 @@ class Reader:
             again = command.text.startswith(_ASKING) and time.monotonic() < until_s
             assert again, mismatch
             time.sleep(_EVERY_S)
+
+    def ask(self, question: Question, data_dir: Path) -> None:
+        """Ask as the analyst, over HTTP. Raises AssertionError for other columns, or no rows."""
+        stack = find_stack(data_dir)
+        url = stack.state.endpoints.clickhouse_http_url
+        rows = Analyst(url, ANALYST, stack.credentials.analyst_password).ask(question.sql)
+        assert rows, f"no rows: {question.sql}"
+        assert tuple(rows[0]) == question.columns, question.sql
 
     def run(self, command: str) -> str:
         """What a shell prints on the terminal, whatever its status."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from executable_page import Command, Edit, read_page
+from executable_page import Command, Edit, Question, read_page
 
 PAGE = """# A page
 
@@ -30,6 +30,17 @@ At the end of `list`:
 
 ```json
 {"b": 2}
+```
+
+What is there?
+
+```sql
+SELECT a, b FROM t
+```
+
+```text
+   ┌─a─┬──b─┐
+1. │ 1 │  x │
 ```
 
 Then look:
@@ -66,6 +77,7 @@ def test_edits_are_applied_and_commands_read(page: Path) -> None:
         Command('ask "one" \\\ntwo', ("rows 12  of 34", "…")),
         Command("down", ()),
     ]
+    assert read.questions == [Question("SELECT a, b FROM t\n", ("a", "b"))]
 
 
 @pytest.mark.parametrize(

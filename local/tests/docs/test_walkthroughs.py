@@ -31,3 +31,10 @@ def test_the_edits_fit(tmp_path: Path, page: str) -> None:
 @pytest.mark.parametrize("page", ["first-event.md", "add-a-field.md", "add-a-family.md"])
 def test_every_step_is_as_the_page_says(newcomer: Reader, page: str) -> None:
     newcomer.follow(read_page(DOCS / page))
+
+
+@pytest.mark.integration
+def test_the_tour_asks_ten_questions_of_a_generated_day(newcomer: Reader) -> None:
+    page = read_page(DOCS / "tour.md")
+    assert len(page.questions) == 10
+    newcomer.follow(page, data_dir="build/demo")
