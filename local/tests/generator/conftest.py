@@ -1,5 +1,6 @@
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from ugc_local.generator import GroundTruth, Plan, Poison, Request
 
 # importlib mode adds no test folder to the path; `verdict` is shared by this folder's tests.
 sys.path.insert(0, str(Path(__file__).parent))
+
+from small_api import Api, serving
 
 DAY = date(2026, 1, 15)
 DAYS = 2
@@ -31,3 +34,10 @@ def streamed() -> Callable[[int, int], Streamed]:
         return made[seed, events]
 
     return stream
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with serving() as api:
+        yield api
+    assert not [t for t in threading.enumerate() if t.name.startswith("replay")]

@@ -117,11 +117,14 @@ def audience_by_hour(ask: Ask, time_zone: str, day: date) -> list[AudienceHour]:
 
 
 def by_hour_of_day(audience: Sequence[AudienceHour], days: int) -> list[tuple[str, float]]:
-    """The mean of some days by local hour, in the order in which hours first occur."""
-    sums: dict[str, int] = {}
+    """The mean of some days by hour: the local label and viewers, in the order of the UTC day."""
+    sums: dict[int, int] = {}
+    labels: dict[int, str] = {}
     for hour in audience:
-        sums[hour.label] = sums.get(hour.label, 0) + hour.viewers
-    return [(label, viewers / days) for label, viewers in sums.items()]
+        number = hour.hour % 24
+        labels[number] = hour.label
+        sums[number] = sums.get(number, 0) + hour.viewers
+    return [(labels[number], sums[number] / days) for number in sorted(sums)]
 
 
 def rankings(ask: Ask, limit: int) -> Figures:
