@@ -181,14 +181,16 @@ def all_at_once(
     [decoded] = decoder.decode(records(values, NOW_MS, first_offset=0), 0).values()
     assert len(decoded) == len(values)
     rows = []
-    for row in decoded.rows:
-        cells: list[Any] = [int(row["_offset"])]
+    for number, offset in enumerate(decoded.rows["_offset"].tolist()):
+        cells: list[Any] = [offset]
         for column in (*ENVELOPE_COLUMNS, *family.columns):
-            cell, kind = row[column.name], column.type
+            cell, kind = decoded.rows[column.name][number], column.type
             if kind.startswith("Nullable"):
-                null, cell = cell
                 kind = kind.removeprefix("Nullable(").removesuffix(")")
-                if null:
+                if kind != "String":
+                    null, cell = cell
+                    cell = None if null else cell
+                if cell is None:
                     cells.append(None)
                     continue
             cells.append(

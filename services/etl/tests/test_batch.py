@@ -23,7 +23,7 @@ def decoded(stored):
 
 def places_of(batch):
     """Offset, and value where it is a row's event id or a dead letter's value."""
-    rows = [(int(row["_offset"]), row["event_id"].tobytes()) for row in batch.rows]
+    rows = [(int(row["_offset"]), row["event_id"].tobytes()) for row in batch.rows.cells]
     return sorted(rows + [(letter.offset, letter.value) for letter in batch.dead_letters])
 
 

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 import numpy as np
 from ugc_events import DeadLetter
 
-from ugc_etl.decode import Decoded, Rows, cut
+from ugc_etl.decode import Decoded, cut
 from ugc_etl.records import Partition
+from ugc_etl.row_table import Rows
 
 MAX_BATCH_ROWS = 1_000_000
 """An INSERT above about a million rows becomes several parts, and is no longer whole or absent."""
@@ -143,7 +144,7 @@ class OpenBatch:
             self._records,
             self._value_bytes,
             self.held_bytes,
-            np.concatenate([part.rows for part in parts]),
+            Rows.joined([part.rows for part in parts]),
             [letter for part in parts for letter in part.dead_letters],
         )
         self._parts = []

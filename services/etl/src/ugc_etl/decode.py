@@ -20,12 +20,11 @@ from ugc_events.registry import ENVELOPE_COLUMNS, Column
 from ugc_etl.canonical import SLACK_BYTES, Form, form_of
 from ugc_etl.native_block import array_type, default_of, to_array
 from ugc_etl.records import Partition, Records
+from ugc_etl.row_table import Rows
 
-Rows = npt.NDArray[np.void]
-"""Events of one family, a structure each: a field for every column of the envelope and of the
-family, as `native_block.array_type` has it, and `_timestamp` (ms) and `_offset` of the record."""
-
-_CHUNK = 4096  # records whose windows stay in a core's cache
+_CHUNK = (
+    1024  # records: what is made of them stays in the caches, and in memory that is not given back
+)
 _LETTER_BYTES = 1024  # of a dead letter's objects, beside key, value and headers
 _OWN_TEXT = frozenset({"String", "Nullable(String)", "Map(String, String)"})
 
@@ -71,7 +70,9 @@ def cut(
 ) -> tuple[Rows, list[DeadLetter]]:
     """Those of the offsets [start, end)."""
     first, last = np.searchsorted(rows["_offset"], np.array([start, end], np.uint64))
-    return rows[first:last], [letter for letter in dead_letters if start <= letter.offset < end]
+    return rows.between(int(first), int(last)), [
+        letter for letter in dead_letters if start <= letter.offset < end
+    ]
 
 
 class Decoder:
@@ -80,9 +81,11 @@ class Decoder:
     def __init__(self, family: Family) -> None:
         self._family = family
         self._columns = (*ENVELOPE_COLUMNS, *family.columns)
-        self.row_type = np.dtype(
+        types = [(column.name, array_type(column.type)) for column in self._columns]
+        self._objects = [name for name, element in types if element.hasobject]
+        self._cell_type = np.dtype(
             [
-                *((column.name, array_type(column.type)) for column in self._columns),
+                *((name, element) for name, element in types if not element.hasobject),
                 ("_timestamp", "<i8"),
                 ("_offset", "<u8"),
             ]
@@ -105,9 +108,9 @@ class Decoder:
         late = (records.timestamps_ms < EARLIEST_MS) | (records.timestamps_ms > LATEST_MS)
         verdicts |= dict.fromkeys(np.flatnonzero(late & taken).tolist(), _MISSING_TIME)
         taken &= ~late
-        rows["_timestamp"] = records.timestamps_ms
-        rows["_offset"] = records.offsets
-        places["held_bytes"] = rows.itemsize + PLACE.itemsize
+        rows.cells["_timestamp"] = records.timestamps_ms
+        rows.cells["_offset"] = records.offsets
+        places["held_bytes"] = self._cell_type.itemsize + 8 * len(self._objects) + PLACE.itemsize
         if not self._texts_are_shared:
             places["held_bytes"] += sizes
         letters: dict[int, list[DeadLetter]] = {}
@@ -116,7 +119,7 @@ class Decoder:
             letters.setdefault(int(records.owners[place]), []).append(letter)
             places["held_bytes"][place] = _held_bytes(letter)
         if len(records.partitions) == 1:
-            own_rows = rows if taken.all() else rows[taken]
+            own_rows = rows.where(taken)
             return {records.partitions[0]: Decoded(places, own_rows, letters.get(0, []))}
         return self._dealt_out(records, places, rows, taken, letters)
 
@@ -137,7 +140,7 @@ class Decoder:
             own = order[start : ends[number]]
             start = ends[number]
             decoded[partition] = Decoded(
-                places[own], rows[own[taken[own]]], letters.get(number, [])
+                places.take(own), rows.at(own[taken[own]]), letters.get(number, [])
             )
         return decoded
 
@@ -145,11 +148,16 @@ class Decoder:
         self, values: Sequence[bytes | None], sizes: npt.NDArray[np.int64]
     ) -> tuple[Rows, npt.NDArray[np.bool_], dict[int, Invalid]]:
         """A row for every value, whether it holds anything, and what is wrong where it does not."""
-        rows: Rows = np.zeros(len(values), self.row_type)
+        rows = Rows(
+            np.zeros(len(values), self._cell_type),
+            {name: np.empty(len(values), np.object_) for name in self._objects},
+        )
         taken = np.zeros(len(values), np.bool_)
         for start in range(0, len(values), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            self._take_canonical(values[chunk], sizes[chunk], rows[chunk], taken[chunk])
+            end = start + _CHUNK
+            self._take_canonical(
+                values[start:end], sizes[start:end], rows.between(start, end), taken[start:end]
+            )
         verdicts: dict[int, Invalid] = {}
         events: dict[int, Event] = {}
         for place in np.flatnonzero(~taken).tolist():
@@ -180,7 +188,10 @@ class Decoder:
             joined = b"".join([*(value or b"" for value in values), self._slack])
         buffer = np.frombuffer(joined, np.uint8)
         for form in self._forms:
-            found = np.flatnonzero(~taken & form.begins(buffer, starts))
+            if len(self._forms) == 1:
+                found = np.arange(len(values))
+            else:
+                found = np.flatnonzero(~taken & form.begins(buffer, starts))
             if not len(found):
                 continue
             matched = form.match(buffer, starts[found], ends[found])
@@ -197,9 +208,11 @@ def _fill(
     form: Form,
     values: npt.NDArray[Any] | None,
 ) -> None:
-    """Put into the cells of a column, which are zero, what a form has found."""
+    """Put into the cells of a column, which are zero or None, what a form has found."""
     if values is not None:
-        if cells.dtype.names and not values.dtype.names:
+        if values.dtype.names and not cells.dtype.names:
+            values = np.where(values["null"] == 1, np.array(None), values["value"])
+        elif cells.dtype.names and not values.dtype.names:
             cells = cells["value"]
         cells[at] = values
     elif column.name == "type":

@@ -87,11 +87,12 @@ def array_type(type_name: str) -> np.dtype[Any]:
     """The element of an array that holds a column of this type. Raises ValueError.
 
     UUIDs are 16 bytes in RFC 9562 order, Nullable is a structure of `null` (0 or 1) and `value`,
-    and what has no fixed size is an object.
+    and what has no fixed size is an object, or None.
     """
     outer, _, rest = type_name.partition("(")
     if outer == "Nullable":
-        return np.dtype([("null", "<u1"), ("value", array_type(rest.removesuffix(")")))])
+        inner = array_type(rest.removesuffix(")"))
+        return inner if inner.hasobject else np.dtype([("null", "<u1"), ("value", inner)])
     if outer == "UUID":
         return np.dtype(("<u1", (16,)))
     _encoder(type_name)
@@ -101,7 +102,7 @@ def array_type(type_name: str) -> np.dtype[Any]:
 def to_array(type_name: str, values: Sequence[Any]) -> npt.NDArray[Any]:
     """Python values as an array of the type's `array_type`; Nullable may hold None."""
     outer, _, rest = type_name.partition("(")
-    if outer == "Nullable":
+    if outer == "Nullable" and not array_type(type_name).hasobject:
         inner = rest.removesuffix(")")
         default = default_of(inner)
         array = np.zeros(len(values), array_type(type_name))
@@ -196,10 +197,7 @@ def _nullable(inner: str) -> Callable[[Values], bytes]:
 
     def encode_nullable(values: Values) -> bytes:
         if isinstance(values, np.ndarray) and values.dtype.names:
-            given = values["value"]
-            if given.dtype.hasobject:
-                given = np.where(values["null"], default, given)
-            return values["null"].tobytes() + encode(given)
+            return values["null"].tobytes() + encode(values["value"])
         nulls = np.fromiter((value is None for value in values), np.uint8, len(values))
         return nulls.tobytes() + encode([default if v is None else v for v in values])
 

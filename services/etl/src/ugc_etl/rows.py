@@ -6,10 +6,10 @@ from uuid import UUID
 
 from ugc_events import Family
 
-from ugc_etl.decode import Rows
 from ugc_etl.native_block import Block, Values, constant_column, encode_column
 from ugc_etl.pseudonym import viewers
 from ugc_etl.records import Partition
+from ugc_etl.row_table import Rows
 from ugc_etl.schema import PIPELINE_COLUMNS, raw_columns
 
 INSERT_BY = next(column for column in PIPELINE_COLUMNS if column.name == "_insert_by")

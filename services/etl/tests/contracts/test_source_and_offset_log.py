@@ -169,6 +169,15 @@ def test_records_come_in_order_with_everything_they_have(world):
         assert all(record.timestamp_ms > 0 for record in records)
 
 
+def test_a_poll_of_records_without_values_is_a_poll_like_any_other(world):
+    world.append(0, [b"", b""])
+    member = joined(world)
+    member.poll_until(lambda: sum(map(len, member.taken.values())) == 2)
+    world.append(0, [b"a"])
+    member.poll_until(lambda: sum(map(len, member.taken.values())) == 3)
+    assert member.values() == {0: [b"", b"", b"a"]}
+
+
 def test_a_partition_without_a_mark_has_none_and_one_with_a_mark_goes_on_from_there(world):
     world.append(0, [b"a", b"b", b"c"])
     member = joined(world)

@@ -180,7 +180,7 @@ class KafkaSource:
             sizes = list(map(len, messages))
             taken_bytes += sum(sizes)
             # As many of the largest as may come at once; again more after smaller ones.
-            fit = _POLL_BYTES // max(sizes, default=1) if messages else _MAX_POLL_RECORDS
+            fit = _POLL_BYTES // max(1, max(sizes, default=1))
             self._poll_records = max(1, min(fit, 4 * self._poll_records, _MAX_POLL_RECORDS))
             if left_s <= 0:
                 break
