@@ -61,6 +61,8 @@ def authorise(
         chooses = statement.action in (Action.SET, Action.USE)
         if effect is not Effect.READS and not chooses:
             raise QueryError(164, f"{user}: Cannot execute query in readonly mode.")
+    if readonly and statement.text.upper().split()[:2] in (["SHOW", "GRANTS"], ["CHECK", "GRANT"]):
+        raise QueryError(48, "The embedded server has no grants: the engine's are of another user")
     denied = sorted(statement.called & denied_functions)
     if denied:
         raise QueryError(

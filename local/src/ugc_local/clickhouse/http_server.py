@@ -66,6 +66,7 @@ class HttpConnection(BaseHTTPRequestHandler):
         self._headers_sent = False
         self._packer: Packer | FramePacker = Packer("")
         self._body: Body | None = None
+        self._ending = b""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base's name)
         """Say nothing: the engine keeps the query log."""
@@ -95,6 +96,7 @@ class HttpConnection(BaseHTTPRequestHandler):
                 self._reply(HTTPStatus.NOT_FOUND, text.encode(), {})
             else:
                 self._query(given, must_read=must_read)
+                self.wfile.write(self._ending)
         except QueryError as error:
             self._fail(error)
 
@@ -172,7 +174,7 @@ class HttpConnection(BaseHTTPRequestHandler):
             if asked.protocol_version and statement.format == "Native":
                 rows = from_revision(rows, asked.protocol_version)
             written = _insert(session, statement, rows)
-            self._reply(HTTPStatus.OK, b"", self._summary(session, began_at, written=written))
+            self._reply_in_chunks([], self._summary(session, began_at, written=written), asked)
             return
         with self._watch.watching(self.connection, session.kill, cancellable=False):
             if statement.action is Action.SELECT:
@@ -190,10 +192,7 @@ class HttpConnection(BaseHTTPRequestHandler):
             counts = Counts(answer.rows, len(data))
             headers = _format_headers(output) if data else {}
             headers |= self._summary(session, began_at, counts, answer.written_rows)
-            if data and (asked.coding or asked.frames):
-                self._reply_in_chunks([data], headers, asked)
-            else:
-                self._reply(HTTPStatus.OK, data, headers)
+            self._reply_in_chunks([data], headers, asked)
 
     def _select(
         self,
@@ -285,6 +284,10 @@ class HttpConnection(BaseHTTPRequestHandler):
     def _reply_in_chunks(
         self, data: Iterable[bytes], headers: Mapping[str, str], asked: HttpQuery
     ) -> None:
+        """Send a result but for its ending, which `_handle` sends when the query has let go.
+
+        A client may ask again at once, in the same session or under the same query id.
+        """
         self._packer = FramePacker() if asked.frames else Packer(asked.coding)
         self._start(HTTPStatus.OK, headers)
         if asked.coding and not asked.frames:
@@ -296,7 +299,7 @@ class HttpConnection(BaseHTTPRequestHandler):
         for piece in data:
             self._send_chunk(self._packer.pack(piece))
         self._send_chunk(self._packer.end())
-        self.wfile.write(b"0\r\n\r\n")
+        self._ending = b"0\r\n\r\n"
 
     def _send_chunk(self, data: bytes) -> None:
         if data:
