@@ -96,11 +96,9 @@ class Scene:
         return [other for other in self.world.running() if other is not self.consumer]
 
     def owned(self) -> int:
-        """How many partitions the consumer owns. Raises NoEffectError for none."""
-        owned = self.consumer.partitions()
-        if not owned:
-            raise NoEffectError(f"{self.consumer.name} owned nothing")
-        return owned
+        """How many partitions the consumer owns; waits until it owns some."""
+        self.demand(self.consumer.owns_some, self.patience_s, f"{self.consumer.name} owns some")
+        return self.consumer.partitions()
 
     def wait_until_replaced(self) -> None:
         """Until the other consumers own every partition, by their own word."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import psutil
+from ugc_events import FAMILIES
 
 from ugc_local.chaos.kind import Kind, Part, all_are_ready, consumer_runs
 from ugc_local.chaos.link import After
@@ -15,6 +16,7 @@ from ugc_local.chaos.scene import Scene
 from ugc_local.chaos.taps import Moment
 from ugc_local.chaos.world import Store, World
 
+_MORE_THAN_ANY_DISK_BYTES = 10**15
 _TORN_BYTES = 700
 """How much the broker's fullest log may still grow: less than the next batch."""
 
@@ -63,13 +65,27 @@ def _freeze_broker(scene: Scene) -> str:
     return f"{seconds:.1f} s; {scene.load.waiting} records waited"
 
 
-def _fill_clickhouse_disk(scene: Scene) -> str:
+def _fill_clickhouse_disk(tables: Sequence[str], scene: Scene) -> str:
     refused = _refused(scene.world)
-    scene.undo.callback(_limit_files, scene.world.clickhouse, None)
-    _limit_files(scene.world.clickhouse, 0)
+    for table in tables:
+        scene.undo.callback(_demand_free_bytes, scene.world, table, None)
+        _demand_free_bytes(scene.world, table, _MORE_THAN_ANY_DISK_BYTES)
     scene.demand(lambda: _refused(scene.world) > refused, scene.patience_s, "inserts are refused")
     scene.pass_time(1 + 2 * scene.chance.random())
     return f"{_refused(scene.world) - refused} inserts refused"
+
+
+def _demand_free_bytes(world: World, table: str, free_bytes: int | None) -> None:
+    """ClickHouse refuses an insert, as for a full disk, where less is free.
+
+    Not a disk that is full: the engine of the embedded server acknowledges inserts whose writes
+    fail. A disk that is full before an insert gives the same answer as this, NOT_ENOUGH_SPACE.
+    """
+    name = "min_free_disk_bytes_to_perform_insert"
+    what = (
+        f"RESET SETTING {name}" if free_bytes is None else f"MODIFY SETTING {name} = {free_bytes}"
+    )
+    world.admin.execute(f"ALTER TABLE ugc.{table} {what}")
 
 
 def _fill_broker_disk(scene: Scene) -> str:
@@ -93,7 +109,7 @@ def _lift_and_start_broker(store: Store) -> None:
 
 
 def _limit_files(store: Store, size_bytes: int | None) -> None:
-    """No file of the store grows beyond that: its writes fail as on a full disk."""
+    """No file of the store grows beyond that: its writes fail as on a full disk. Linux only."""
     if store.process.exit_status() is None:
         process = psutil.Process(store.process.pid)
         _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
@@ -154,14 +170,21 @@ def _table() -> Iterator[Kind]:
         clickhouse,
         _freeze_clickhouse,
     )
+    yield store(
+        "ClickHouse's disk full",
+        "the raw tables demand more free disk than there is: inserts are refused",
+        "they demand none",
+        clickhouse,
+        partial(_fill_clickhouse_disk, [family.table for family in FAMILIES]),
+    )
+    yield store(
+        "ClickHouse's disk full, for a mart",
+        "the same of one mart: an insert is refused when its rows are in the raw table",
+        "it demands none",
+        clickhouse,
+        partial(_fill_clickhouse_disk, ["viewings"]),
+    )
     if sys.platform == "linux":
-        yield store(
-            "ClickHouse's disk full",
-            "RLIMIT_FSIZE 0: every write to a file fails",
-            "the limit is lifted",
-            clickhouse,
-            _fill_clickhouse_disk,
-        )
         yield store(
             "broker's disk full",
             "RLIMIT_FSIZE a little above its longest log: an append is torn, the broker gives up",

@@ -18,7 +18,6 @@ from ugc_local.deadline import Deadline
 
 _TICK_S = 0.1
 _AT_ONCE = 3
-_MOST_PAUSE_S = 1.5
 _PATIENCE_FAULTS = 3
 """So many times as many faults as are wanted, at the most."""
 
@@ -46,15 +45,17 @@ class Storm:
         kinds: Iterator[Kind],
         seed: int,
         now_s: Callable[[], float],
+        pause_s: float = 1.5,
         on_fault: Callable[[FaultRecord], None] = lambda _: None,
     ) -> None:
-        """`now_s`: seconds since the run began."""
+        """`now_s`: seconds since the run began; `pause_s`: at the most, between beginnings."""
         self.records: list[FaultRecord] = []
         self._world = world
         self._load = load
         self._kinds = kinds
         self._chance = Random(seed)  # noqa: S311 - reproducible on purpose
         self._now_s = now_s
+        self._pause_s = pause_s
         self._on_fault = on_fault
         self._waiting: list[Kind] = []
         self._raging: list[_Raging] = []
@@ -75,13 +76,11 @@ class Storm:
                 if missing <= 0 and not self._raging:
                     return
                 if len(self.records) >= _PATIENCE_FAULTS * faults + 10:
-                    raise StormError(
-                        f"{len(self.records)} faults, of which {missing} had no effect"
-                    )
+                    raise StormError(f"{len(self.records)} faults, and {missing} still to come")
                 may_begin = len(self._raging) < min(_AT_ONCE, missing)
                 if may_begin and self._now_s() >= next_at_s and (found := self._choose()):
                     self._begin(pool, *found)
-                    next_at_s = self._now_s() + self._chance.random() * _MOST_PAUSE_S
+                    next_at_s = self._now_s() + self._chance.random() * self._pause_s
                 self._stopped.wait(_TICK_S)
 
     def _choose(self) -> tuple[Kind, Scene] | None:
