@@ -1,15 +1,14 @@
-"""A deployment whose stores are filled by hand, and the commands run on it as processes."""
+"""A deployment whose stores are filled by hand, and the commands run on it."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from uuid import UUID
 
+from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
 from samples import view
 from stores import connect, create_topics, etl_environ, new_deployment, new_prefix
+from ugc_etl.__main__ import main
 from ugc_etl.adapters.kafka_tools import KafkaTools
 from ugc_etl.protocol.intent import Mark
 from ugc_etl.protocol.metadata import encode_metadata
@@ -119,12 +118,11 @@ class Stage:
         )
 
     def run(self, *arguments):
-        """`etl …` as a process; (exit code, output, errors)."""
-        done = subprocess.run(
-            [sys.executable, "-m", "ugc_etl", *arguments],
-            env=os.environ | self.environ, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout, done.stderr
+        """`etl …` in this process; (exit code, output, errors)."""
+        done = CliRunner().invoke(main, arguments, env=self.environ)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.stdout, done.stderr
 
     def audit(self, *arguments):
         """`etl audit --json`: (exit code, report)."""

@@ -1,4 +1,4 @@
-"""`etl audit` as a process, on a real broker and a real engine."""
+"""`etl audit` on a real broker and a real engine."""
 
 import pytest
 from stores import new_prefix

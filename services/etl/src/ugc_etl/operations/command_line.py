@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import click
-from ugc_events import FAMILIES, Family
+import msgspec
+from ugc_events import FAMILIES, Family, Reason
 from ugc_events.registry import DEAD_LETTERS_TOPIC
 from ugc_settings import SettingsError, load
 
@@ -23,13 +25,25 @@ from ugc_etl.app import deployment_of, open_clickhouse
 from ugc_etl.operations.audit import Scope, judge
 from ugc_etl.operations.audit_report import as_json, table
 from ugc_etl.operations.coverage import TooScatteredError
+from ugc_etl.operations.dead_letters import (
+    Choice,
+    as_object,
+    chosen,
+    inspection,
+    listing,
+    whole,
+)
 from ugc_etl.operations.evidence import gather
-from ugc_etl.operations.settings import ToolSettings
+from ugc_etl.operations.redrive import Decision, Redrive, Step
+from ugc_etl.operations.redrive import report as redrive_report
+from ugc_etl.operations.rows_once import Clock, ErasedList, Pace, RowsOnce
+from ugc_etl.operations.settings import ToolSettings, WriterSettings
 from ugc_etl.ports import OutcomeUnknownError, RefusedError
 from ugc_etl.schema import Deployment, ServerRefused
 
 T = TypeVar("T")
 
+CLOCK = Clock(time.monotonic, time.sleep)
 _ANSWER_S = 600.0
 """ClickHouse tells its progress while it works; silence for so long is a failure."""
 
@@ -126,6 +140,131 @@ def audit(
         sys.exit(2)
     click.echo(as_json(verdicts) if wants_json else table(verdicts))
     sys.exit(0 if all(verdict.exact for verdict in verdicts) else 1)
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Look at records that could not be taken, and take them once they can be."""
+
+
+_CHOICE = (
+    click.option("--topic", help="Of the original record, with the deployment's prefix."),
+    click.option("--reason", type=click.Choice([reason.value for reason in Reason])),
+    click.option(
+        "--since", type=click.DateTime(), help="Refused first at this time (UTC) or later."
+    ),
+    click.option("--until", type=click.DateTime(), help="Refused first before this time (UTC)."),
+)
+
+
+def _with_choice(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_CHOICE):
+        command = option(command)
+    return command
+
+
+def _choice(topic: str | None, reason: str | None, since: Any, until: Any) -> Choice:
+    return Choice(
+        topic=topic,
+        reason=None if reason is None else Reason(reason),
+        since_ms=_ms(since),
+        until_ms=_ms(until),
+    )
+
+
+def _ms(time_: datetime | None) -> int | None:
+    return None if time_ is None else int(time_.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+@dead_letters.command("list")
+@_with_choice
+@click.option("--limit", default=100, show_default=True, help="Lines at the most.")
+@click.option("--json", "wants_json", is_flag=True, help="Print JSON, without a limit.")
+@click.pass_obj
+def list_letters(
+    environ: Mapping[str, str], /, limit: int, wants_json: bool, **choice: Any
+) -> None:
+    """Say which dead letters there are."""
+    with open_stores(load_settings(ToolSettings, environ)) as stores:
+        records = chosen(stores.kafka, stores.letters_topic, _choice(**choice))
+    if wants_json:
+        click.echo(msgspec.json.encode([as_object(record) for record in records]))
+    else:
+        click.echo(listing(records, limit))
+
+
+@dead_letters.command()
+@click.argument("topic")
+@click.argument("partition", type=click.IntRange(0))
+@click.argument("offset", type=click.IntRange(0))
+@click.option("--raw", is_flag=True, help="Print the original value only, byte for byte.")
+@click.pass_obj
+def inspect(environ: Mapping[str, str], topic: str, partition: int, offset: int, raw: bool) -> None:
+    """Show everything that is known of the dead letter of one place."""
+    with open_stores(load_settings(ToolSettings, environ)) as stores:
+        records = chosen(stores.kafka, stores.letters_topic, Choice(topic, partition, offset))
+        pages = list(whole(stores.kafka, stores.letters_topic, records))
+    letters = [record.letter for page in pages for record in page if record.letter is not None]
+    if not letters:
+        click.echo(f"{topic}[{partition}] {offset} is no dead letter", err=True)
+        sys.exit(1)
+    for letter in letters:
+        if raw:
+            click.echo(letter.value or b"", nl=False)
+        else:
+            click.echo(inspection(letter))
+
+
+@dead_letters.command("redrive")
+@_with_choice
+@click.option("--apply", is_flag=True, help="Do it; without this, only say what would be done.")
+@click.option("--per-second", default=50.0, show_default=True, help="Letters a second at the most.")
+@click.pass_obj
+def redrive_letters(
+    environ: Mapping[str, str], /, apply: bool, per_second: float, **choice: Any
+) -> None:
+    """Decode dead letters again; those that can be taken now become rows.
+
+    What still cannot be taken stays. May be interrupted and repeated.
+    """
+    settings = load_settings(WriterSettings, environ)
+    with open_stores(settings.tools) as stores:
+        erased = ErasedList(stores.clickhouse, stores.deployment, CLOCK)
+        redrive = Redrive(
+            kafka=stores.kafka,
+            sql=stores.clickhouse,
+            deployment=stores.deployment,
+            families=stores.families,
+            letters_topic=stores.letters_topic,
+            group=stores.group,
+            rows=rows_once(stores, settings),
+            erased=erased,
+            pseudonym_key=settings.pseudonym_key.reveal().encode(),
+            now_ms=int(time.time() * 1000),
+        )
+        records = chosen(stores.kafka, stores.letters_topic, _choice(**choice))
+        pace = Pace(per_second, CLOCK)
+        decisions: list[Decision] = []
+        for page in whole(stores.kafka, stores.letters_topic, records):
+            decided = redrive.decide(page)
+            done = redrive.apply(decided, pace) if apply else decided
+            decisions += (replace(each, row=None) for each in done)
+            progress(f"{len(decisions):,} of {len(records):,} dead letters")
+        click.echo(redrive_report(decisions, applied=apply))
+        if not apply and any(each.step is not Step.STAY for each in decisions):
+            click.echo("nothing was done; --apply does it")
+
+
+def rows_once(stores: Stores, settings: WriterSettings) -> RowsOnce:
+    """What inserts rows for the commands."""
+    return RowsOnce(
+        stores.clickhouse,
+        stores.clickhouse,
+        stores.deployment,
+        CLOCK,
+        pseudonym_key=settings.pseudonym_key.reveal().encode(),
+        deadline_s=settings.insert_deadline_s,
+    )
 
 
 def load_settings(kind: type[T], environ: Mapping[str, str]) -> T:

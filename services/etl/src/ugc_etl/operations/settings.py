@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 from ugc_settings import KafkaSettings, Secret
 
+from ugc_etl.pseudonym import MAX_KEY_BYTES, MIN_KEY_BYTES
 from ugc_etl.settings import ClickHouseSettings
 
 
@@ -34,3 +35,8 @@ class WriterSettings:
         float,
         Meta(description="ClickHouse refuses rows that come later than this after sending", ge=5),
     ] = 60.0
+
+    def __post_init__(self) -> None:
+        """Refuse a key that the consumers could not have."""
+        if not MIN_KEY_BYTES <= len(self.pseudonym_key.reveal().encode()) <= MAX_KEY_BYTES:
+            raise ValueError(f"PSEUDONYM_KEY has {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes")

@@ -1,0 +1,140 @@
+"""Inserts of the commands: each once, whatever happens to the command.
+
+What is inserted below the committed offset is nobody's but the commands'. A row is sent only where
+none is, under a token that depends on the place alone; a repetition, of this process or of another,
+has the same token; `_insert_by` refuses what comes so late that the token may be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from ugc_events import Family
+
+from ugc_etl.erasure import ERASED_VIEWERS_REFRESH_S, ErasedViewers, erased_viewers_sql
+from ugc_etl.native_block import Block, constant_column
+from ugc_etl.operations.ports import Sql
+from ugc_etl.ports import OutcomeUnknownError
+from ugc_etl.records import Partition
+from ugc_etl.row_table import Rows
+from ugc_etl.rows import INSERT_BY, block_of
+from ugc_etl.schema import Deployment
+
+_AGAIN_AFTER_S = 1.0
+
+
+class BlockWriter(Protocol):
+    """Inserts blocks under a token."""
+
+    def insert(self, table: str, block: Block, token: str) -> None:
+        """Insert the block whole. Raises OutcomeUnknownError, RefusedError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time and patience.
+
+    Attributes:
+        monotonic_s: a clock that only goes forward.
+        wait: lets seconds pass.
+    """
+
+    monotonic_s: Callable[[], float]
+    wait: Callable[[float], None]
+
+
+class Pace:
+    """Lets at most so many things happen a second."""
+
+    def __init__(self, per_s: float, clock: Clock) -> None:
+        self._interval_s = 1 / per_s
+        self._clock = clock
+        self._next_at_s = float("-inf")
+
+    def take(self) -> None:
+        """Wait until the next one may happen."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self._next_at_s:
+            self._clock.wait(self._next_at_s - now_s)
+        self._next_at_s = max(now_s, self._next_at_s) + self._interval_s
+
+
+class ErasedList:
+    """The erased viewers, never older than the consumers' list may be."""
+
+    def __init__(self, sql: Sql, deployment: Deployment, clock: Clock) -> None:
+        self._sql = sql
+        self._statement = erased_viewers_sql(deployment)
+        self._clock = clock
+        self._read_at_s = float("-inf")
+        self._list = ErasedViewers.NONE
+
+    def now(self) -> ErasedViewers:
+        """The list; asks again when what is known is old."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._read_at_s > ERASED_VIEWERS_REFRESH_S / 2:
+            self._list = ErasedViewers.of(self._sql.execute(self._statement))
+            self._read_at_s = now_s
+        return self._list
+
+
+class RowsOnce:
+    """Inserts rows at places that have none."""
+
+    def __init__(
+        self,
+        sql: Sql,
+        writer: BlockWriter,
+        deployment: Deployment,
+        clock: Clock,
+        *,
+        pseudonym_key: bytes,
+        deadline_s: float,
+    ) -> None:
+        self._sql = sql
+        self._writer = writer
+        self._deployment = deployment
+        self._clock = clock
+        self._key = pseudonym_key
+        self._deadline_s = deadline_s
+
+    def covered(
+        self, family: Family, partition: Partition, offsets: Collection[int], generation: int | None
+    ) -> set[int]:
+        """Which of the offsets have a row: of the generation, or of any where that is None."""
+        if not offsets:
+            return set()
+        listed = ", ".join(map(str, sorted(offsets)))
+        of_generation = "" if generation is None else f" AND _generation = {generation}"
+        rows = self._sql.execute(
+            f"SELECT DISTINCT _offset FROM {self._deployment.table(family.table)}"
+            f" WHERE _topic_id = toUUID('{UUID(partition.topic_id)}')"
+            f" AND _partition = {partition.number} AND _offset IN ({listed}){of_generation}"
+        )
+        return {int(offset) for (offset,) in rows}
+
+    def insert(
+        self, family: Family, partition: Partition, rows: Rows, token: str, generation: int = 0
+    ) -> None:
+        """Insert rows of one month that are not there, as one block.
+
+        Repeats with the same token until the deadline. Raises RefusedError, and
+        OutcomeUnknownError where the deadline passes: the caller's repetition finds out.
+        """
+        [(now_s,)] = self._sql.execute("SELECT toUnixTimestamp(now())")
+        until_s = self._clock.monotonic_s() + self._deadline_s
+        block = block_of(family, partition, rows, self._key, generation=generation).replacing(
+            constant_column(
+                INSERT_BY.name, INSERT_BY.type, int(now_s + self._deadline_s), len(rows)
+            )
+        )
+        while True:
+            try:
+                return self._writer.insert(self._deployment.local(family.table), block, token)
+            except OutcomeUnknownError:
+                if self._clock.monotonic_s() + _AGAIN_AFTER_S >= until_s:
+                    raise
+                self._clock.wait(_AGAIN_AFTER_S)
