@@ -7,9 +7,11 @@ from ugc_local.clickhouse.native_block import (
     Cursor,
     element_type,
     encode_header,
+    from_revision,
     layout_of,
     scan_block,
     split_type,
+    to_revision,
 )
 
 SCALARS = st.sampled_from(
@@ -205,3 +207,31 @@ def test_any_bytes_are_a_block_or_refused(data):
     except (EOFError, QueryError):
         return
     assert cursor.position <= len(data)
+
+
+class TestRevisions:
+    """Blocks as clients of the native protocol write them, over HTTP."""
+
+    @pytest.mark.parametrize("revision", [54405, 54453, 54454, 54460])
+    def test_there_and_back(self, revision):
+        columns = (("a", "UInt8"), ("s", "String"), ("t", "DateTime('UTC')"))
+        plain = b"\x03\x02\x01a\x05UInt8\1\2\x01s\x06String\1x\1y\x01t\x08DateTime\0\0\0\0\1\0\0\0"
+        sent = to_revision(plain, columns, revision)
+        found = list(from_revision([sent[:9], sent[9:] + sent], revision))
+        assert found == [plain.replace(b"\x08DateTime", b"\x0fDateTime('UTC')")] * 2
+
+    def test_without_a_revision_nothing_changes(self):
+        assert to_revision(b"anything", (("a", "UInt8"),), 0) == b"anything"
+
+    @pytest.mark.parametrize(
+        ("data", "code"),
+        [
+            (b"\x07\0\1\1\1a\5UInt8\1", 117),  # an unknown field in front
+            (b"\0\1\1\1a\5UInt8\1\1", 48),  # a custom serialization
+            (b"\0\1\1\1a\5UInt8\0", 33),  # cut off
+        ],
+    )
+    def test_what_cannot_be_read(self, data, code):
+        with pytest.raises(QueryError) as refusal:
+            list(from_revision([data], 54454))
+        assert refusal.value.code == code

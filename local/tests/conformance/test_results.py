@@ -56,7 +56,10 @@ class TestTotalsAndExtremes:
         assert rows_of(found, "Extremes") == [(0, 3), (2, 4)]
 
     def test_values_that_look_like_ends_of_lines(self, server):
-        sql = "SELECT if(number < 9, '\\n\\n', '') AS s, '' AS e, NULL AS n, [''] AS a, count() AS c FROM numbers(3) GROUP BY s WITH TOTALS"
+        sql = (
+            "SELECT if(number < 9, '\\n\\n', '') AS s, '' AS e, NULL AS n, [''] AS a, count() AS c"
+            " FROM numbers(3) GROUP BY s WITH TOTALS"
+        )
         found = packets(server.client(), sql)
         assert rows_of(found, "Data") == [("\n\n", "", None, [""], 3)]
         assert rows_of(found, "Totals") == [("", "", None, [""], 3)]
@@ -182,7 +185,9 @@ FORMATS = {
     "CSVWithNamesAndTypes": '"n","s"\n"UInt8","Nullable(String)"\n1,"a\tb"\n2,\\N\n',
     "JSONEachRow": '{"n":1,"s":"a\\tb"}\n{"n":2,"s":null}\n',
     "JSONCompactEachRow": '[1, "a\\tb"]\n[2, null]\n',
-    "JSONCompactEachRowWithNamesAndTypes": '["n", "s"]\n["UInt8", "Nullable(String)"]\n[1, "a\\tb"]\n[2, null]\n',
+    "JSONCompactEachRowWithNamesAndTypes": (
+        '["n", "s"]\n["UInt8", "Nullable(String)"]\n[1, "a\\tb"]\n[2, null]\n'
+    ),
     "Values": "(1,'a\\tb'),(2,NULL)",
     "TSKV": "n=1\ts=a\\tb\nn=2\ts=\\N\n",
     "RowBinary": "\1\0\3a\tb\2\1",
@@ -194,8 +199,10 @@ FORMATS = {
 @pytest.mark.parametrize(("form", "text"), FORMATS.items())
 def test_formats(server, form, text):
     """In all the ways to ask for one: also a block a row, which must show no seams."""
-    sql = "SELECT number::UInt8 + 1 AS n, [CAST('a\\tb' AS Nullable(String)), NULL][n] AS s FROM numbers(2)"
-    sql = sql.replace("number::UInt8 + 1", "CAST(number + 1 AS UInt8)")
+    sql = (
+        "SELECT CAST(number + 1 AS UInt8) AS n,"
+        " [CAST('a\\tb' AS Nullable(String)), NULL][n] AS s FROM numbers(2)"
+    )
     for reply in (
         server.request(f"{sql} FORMAT {form}"),
         server.request(sql, default_format=form),
@@ -235,7 +242,10 @@ class TestExternalTables:
             ],
             "data": [{"id": 1, "name": "a", "at": 0}, {"id": 2, "name": None, "at": 1}],
         }
-        sql = "SELECT e.id, e.name, toUnixTimestamp(e.at) FROM ext AS e JOIN (SELECT toUInt32(number) AS id FROM numbers(5)) AS n USING id ORDER BY id"
+        sql = (
+            "SELECT e.id, e.name, toUnixTimestamp(e.at) FROM ext AS e"
+            " JOIN (SELECT toUInt32(number) AS id FROM numbers(5)) AS n USING id ORDER BY id"
+        )
         assert native.execute(sql, external_tables=[table]) == [(1, "a", 0), (2, None, 1)]
         with pytest.raises(ServerException) as refusal:
             native.execute("SELECT * FROM ext")
@@ -263,7 +273,8 @@ class TestExternalTables:
         ]
 
     def test_a_structure_is_needed(self, server):
-        body = b'--x\r\nContent-Disposition: form-data; name="ext"; filename="ext"\r\n\r\n1\n\r\n--x--\r\n'
+        head = b'--x\r\nContent-Disposition: form-data; name="ext"; filename="ext"\r\n\r\n'
+        body = head + b"1\n\r\n--x--\r\n"
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         sql = "SELECT * FROM ext"
         assert server.request(sql, body, headers=headers).code == 36

@@ -32,7 +32,8 @@ def test_a_setting_holds_for_its_query(server, native, web):
 
 def test_settings_reach_inserts(server, native, web, table):
     server.ask(
-        f"CREATE TABLE {table} (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 100"
+        f"CREATE TABLE {table} (a UInt8) ENGINE = MergeTree ORDER BY a"
+        " SETTINGS non_replicated_deduplication_window = 100"
     )
     for _ in range(2):
         native.execute(

@@ -16,12 +16,17 @@ JDBC = [
     "SELECT currentUser() AS user, timezone() AS timezone, version() AS version LIMIT 1",
     "SELECT 1",
     "SHOW DATABASES",
-    "SELECT name AS TABLE_SCHEM, null AS TABLE_CATALOG FROM system.databases WHERE name LIKE '%' ORDER BY name",
+    "SELECT name AS TABLE_SCHEM, null AS TABLE_CATALOG"
+    " FROM system.databases WHERE name LIKE '%' ORDER BY name",
     "SELECT name AS TABLE_CAT FROM system.databases ORDER BY name",
-    "SELECT t.database AS TABLE_SCHEM, t.name AS TABLE_NAME, t.engine, t.comment AS REMARKS, t.is_temporary"
-    " FROM system.tables AS t JOIN system.databases AS d ON t.database = d.name WHERE t.database LIKE '%' ORDER BY 1, 2",
-    "SELECT database, table, name, type, position, default_kind, default_expression, comment, is_in_primary_key"
-    " FROM system.columns WHERE database LIKE '%' AND table LIKE 'films' ORDER BY database, table, position",
+    "SELECT t.database AS TABLE_SCHEM, t.name AS TABLE_NAME, t.engine, t.comment AS REMARKS,"
+    " t.is_temporary"
+    " FROM system.tables AS t JOIN system.databases AS d ON t.database = d.name"
+    " WHERE t.database LIKE '%' ORDER BY 1, 2",
+    "SELECT database, table, name, type, position, default_kind, default_expression, comment,"
+    " is_in_primary_key"
+    " FROM system.columns"
+    " WHERE database LIKE '%' AND table LIKE 'films' ORDER BY database, table, position",
     "SELECT name, case_insensitive, alias_to FROM system.data_type_families ORDER BY name",
     "SELECT name, is_aggregate, origin FROM system.functions ORDER BY name",
     "SELECT name, value, changed, description, type, readonly FROM system.settings",

@@ -13,6 +13,8 @@ from ipaddress import IPv4Address, IPv6Address
 from zoneinfo import ZoneInfo
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_driver.errors import ServerException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -95,7 +97,7 @@ CASES = [
     Case(
         "IPv4",
         (
-            ("'0.0.0.0'", IPv4Address("0.0.0.0")),
+            ("'0.0.0.1'", IPv4Address("0.0.0.1")),
             ("'255.255.255.255'", IPv4Address("255.255.255.255")),
         ),
     ),
@@ -268,7 +270,8 @@ def test_what_a_not_number_is(read, client):
 @pytest.mark.parametrize("client", BOTH)
 def test_nested_columns_are_arrays(server, read, write, table, client):
     server.ask(
-        f"CREATE TABLE {table} (id UInt8, n Nested(a UInt8, b String)) ENGINE = MergeTree ORDER BY id"
+        f"CREATE TABLE {table} (id UInt8, n Nested(a UInt8, b String))"
+        " ENGINE = MergeTree ORDER BY id"
     )
     write(client, table, [[1, [1, 2], ["x", "y"]], [2, [], []]])
     assert [
@@ -281,11 +284,13 @@ def test_arrays_of_a_nested_must_be_of_one_length(server, native, web, table, cl
     server.ask(
         f"CREATE TABLE {table} (n Nested(a UInt8, b String)) ENGINE = MergeTree ORDER BY tuple()"
     )
-    with pytest.raises(Exception, match="SIZES_OF_ARRAYS|190"):
-        if client == "native":
-            native.execute(f"INSERT INTO {table} VALUES", [[[1, 2], ["x"]]])
-        else:
-            web.insert(table, [[[1, 2], ["x"]]])
+    rows = [[[1, 2], ["x"]]]
+    if client == "native":
+        with pytest.raises(ServerException, match="SIZES_OF_ARRAYS"):
+            native.execute(f"INSERT INTO {table} VALUES", rows)
+    else:
+        with pytest.raises(DatabaseError, match="SIZES_OF_ARRAYS"):
+            web.insert(table, rows)
 
 
 def test_states_of_aggregates_pass_through_http(server, table):

@@ -57,7 +57,6 @@ class NamedSessions:
         """
         if timeout_s > MAX_TIMEOUT_S:
             raise QueryError(374, f"Session timeout '{timeout_s}' is larger than {MAX_TIMEOUT_S}")
-        self.end_idle()
         with self._lock:
             named = self._named.get((user, session_id))
             if named is None:
@@ -75,7 +74,7 @@ class NamedSessions:
                 named.ends_at = self._clock() + timeout_s
 
     def end_idle(self) -> None:
-        """End the sessions whose time is over."""
+        """End the sessions whose time is over; to be called now and then."""
         now = self._clock()
         self._end(lambda named: not named.busy and named.ends_at <= now)
 

@@ -140,6 +140,7 @@ class HttpConnection(BaseHTTPRequestHandler):
 
     @contextlib.contextmanager
     def _client(self, asked: HttpQuery, account: Account) -> Iterator[ClientSession]:
+        self._sessions.end_idle()
         if not asked.session_id:
             client = ClientSession()
             try:

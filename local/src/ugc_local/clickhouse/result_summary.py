@@ -38,7 +38,7 @@ def summarised_result(session: Session, sql: str, columns: Columns) -> Iterator[
     rows_path = path.with_suffix(".rows")
     structure = structure_of(columns)
     try:
-        totals, extremes = _take_apart(path, rows_path)
+        totals, extremes = take_apart(path, rows_path)
         yield SummarisedResult(
             rows=_select(f"file({quote_string(str(rows_path))}, TabSeparated", structure),
             totals=_block(session, totals, structure),
@@ -67,7 +67,7 @@ def _block(session: Session, lines: bytes, structure: str) -> bytes:
         path.unlink()
 
 
-def _take_apart(path: Path, rows_path: Path) -> tuple[bytes, bytes]:
+def take_apart(path: Path, rows_path: Path) -> tuple[bytes, bytes]:
     """Copy the rows to a file of their own; return the lines of totals and of extremes."""
     end, tail = _end_of_rows(path)
     with path.open("rb") as source, rows_path.open("wb") as rows:
