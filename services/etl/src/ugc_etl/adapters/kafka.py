@@ -43,15 +43,21 @@ _DELIVERY_TIMEOUT_S = 20.0
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
+# The defaults (60 s, 10 s) are longer than a session: a reply that the network swallows would hold
+# a commit past it, and a broker that is back would not be asked.
+_CONNECTION = {
+    "socket.timeout.ms": 10_000,
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 1_000,
+    # Failures of a connection come by callback too, and are said once a minute.
+    "log_level": 2,
+}
 _CONSUMER = {
     # Deals every topic out evenly, so that all share the family that is busy; sticky assignment
     # counts partitions and moves those first that come first by name. It is an eager one: every
     # member gives up all it has before it joins again, and none commits while a join is under
     # way. The classic protocol, not KIP-848. See the ADR.
     "partition.assignment.strategy": "roundrobin",
-    "session.timeout.ms": 10_000,
-    # A member hears of a rebalance with its next heartbeat.
-    "heartbeat.interval.ms": 1_000,
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     # Where to begin is decided here, at the assignment; a jump would be silent.
@@ -73,9 +79,19 @@ _FATAL = frozenset(
 )
 
 
-def consumer_config(connection: Mapping[str, str], group_id: str) -> dict[str, Any]:
-    """librdkafka's configuration of the source."""
-    return {**connection, **_CONSUMER, "group.id": group_id}
+def consumer_config(
+    connection: Mapping[str, str], group_id: str, session_timeout_ms: int = 10_000
+) -> dict[str, Any]:
+    """How the source configures librdkafka."""
+    return {
+        **connection,
+        **_CONNECTION,
+        **_CONSUMER,
+        "group.id": group_id,
+        "session.timeout.ms": session_timeout_ms,
+        # A member hears of a rebalance with its next heartbeat.
+        "heartbeat.interval.ms": min(1_000, session_timeout_ms // 4),
+    }
 
 
 class KafkaSource:
@@ -88,6 +104,7 @@ class KafkaSource:
         group_id: str,
         topics: Sequence[str],
         monotonic_s: Callable[[], float],
+        session_timeout_ms: int = 10_000,
         request_timeout_s: float = _REQUEST_TIMEOUT_S,
     ) -> None:
         """`connection` is librdkafka's configuration of the connection."""
@@ -95,9 +112,9 @@ class KafkaSource:
         self._topics = list(topics)
         self._monotonic_s = monotonic_s
         self._outage = Outage("Kafka", log)
-        config = consumer_config(connection, group_id)
+        config = consumer_config(connection, group_id, session_timeout_ms)
         self.consumer = Consumer({**config, "error_cb": self._on_error, "logger": log})
-        admin: dict[str, Any] = {**connection, "logger": log}
+        admin: dict[str, Any] = {**connection, **_CONNECTION, "logger": log}
         self._admin = AdminClient(admin)
         self._owned: dict[tuple[str, int], Partition] = {}
         self._ends: dict[Partition, int] = {}
@@ -342,7 +359,7 @@ class KafkaDeadLetters:
     ) -> None:
         """`topic` is the dead-letter topic with the deployment's prefix."""
         self._topic = topic
-        config: dict[str, Any] = {**connection, "logger": log}
+        config: dict[str, Any] = {**connection, **_CONNECTION, "logger": log}
         self._producer = Producer(
             {
                 **config,
