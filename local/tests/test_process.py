@@ -251,6 +251,28 @@ def test_a_process_is_known_by_its_start_however_the_clock_is_set(tmp_path):
     process.stop(grace_s=20)
 
 
+LEADERLESS = """
+import ctypes, threading, time
+def outlive():
+    time.sleep(0.1)
+    print("ready", flush=True)
+    time.sleep(60)
+threading.Thread(target=outlive).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_process_runs_while_any_of_its_threads_does(tmp_path):
+    """As a JVM that was killed, on a busy machine: its port is taken until the last has gone."""
+    process = start(tmp_path, LEADERLESS)
+    first_line(process)
+    # Elsewhere the first thread has no state of its own.
+    assert sys.platform != "linux" or (psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+    assert process.identity.is_alive()
+    process.stop(grace_s=20)
+    assert not process.identity.is_alive()
+
+
 def test_memory_is_that_of_the_whole_tree(tmp_path):
     process = start(tmp_path, FAMILY)
     first_line(process)

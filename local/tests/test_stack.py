@@ -23,6 +23,7 @@ from ugc_local.state import (
     ProcessRecord,
     StackState,
     exclusive,
+    read_ports,
     read_state,
     write_state,
 )
@@ -188,6 +189,45 @@ def test_a_killed_foreground_leaves_nothing_and_its_data_is_continued(tmp_path, 
     assert not running_in(tmp_path)
     assert read_state(tmp_path) is None
     assert stop_stack(tmp_path) == []
+
+
+def test_a_start_that_was_cut_short_is_not_taken_for_a_stack(tmp_path, environ):
+    """Its starter and its guard were both killed: what they had started lives on."""
+    with start_elsewhere(tmp_path, environ, detached=False) as first:
+        await_up(first)
+        for child in psutil.Process(first.pid).children():
+            if "ugc_local.guard" in child.cmdline():
+                child.kill()
+        first.kill()
+    state = read_state(tmp_path)
+    assert state is not None
+    assert (len(state.alive()), state.complete) == (5, False)
+    steps: list[str] = []
+    with Stack(StackOptions(tmp_path, services=SERVICES), environ, steps.append) as stack:
+        assert steps[0].startswith("its start was cut short: starting everything again")
+        assert stack.endpoints == state.endpoints
+        assert not state.alive()
+    assert not running_in(tmp_path)
+
+
+def test_a_port_that_is_taken_between_choice_and_start_is_not_the_end(tmp_path, environ):
+    """The thief comes with the first step, when the ports are chosen and nothing listens yet."""
+    thieves: list[socket.socket] = []
+
+    def on_step(step: str) -> None:
+        steps.append(step)
+        if not thieves:
+            ports = read_ports(tmp_path)
+            assert ports is not None
+            thieves.append(socket.create_server((LOOPBACK, ports.etl_metrics[0])))
+
+    steps: list[str] = []
+    with Stack(StackOptions(tmp_path, services=SERVICES), environ, on_step) as stack, thieves[0]:
+        assert "another process took a port meanwhile: starting again" in steps
+        stolen = thieves[0].getsockname()[1]
+        assert not any(url.endswith(f":{stolen}") for url in stack.endpoints.etl_metrics_urls)
+        stack.require_running()
+    assert not running_in(tmp_path)
 
 
 def test_a_consumer_that_dies_is_quoted_and_nothing_is_left(tmp_path, environ):

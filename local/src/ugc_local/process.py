@@ -64,7 +64,7 @@ class ProcessIdentity:
             found = psutil.Process(self.pid)
             if abs(_created_s(found) - self.created_s) > _CREATION_TOLERANCE_S:
                 return None
-            return None if found.status() == psutil.STATUS_ZOMBIE else found
+            return found if _runs(found) else None
         except psutil.NoSuchProcess:
             return None
 
@@ -150,8 +150,14 @@ def tree_memory_bytes(root: psutil.Process) -> int:
 
 
 def _runs(process: psutil.Process) -> bool:
+    """Whether any of it runs: its first thread may be gone while others still end.
+
+    Until the last one has ended its ports and locks are taken.
+    """
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        if not process.is_running():
+            return False
+        return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
     except psutil.NoSuchProcess:
         return False
 

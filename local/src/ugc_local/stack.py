@@ -65,6 +65,8 @@ LOG_KEEPER = "log-keeper"
 
 _STOP_GRACE_S = 15.0
 _LET_GO_S = 3.0
+# How Java, Python and gunicorn say it.
+_PORT_TAKEN = ("Address already in use", "Connection in use")
 
 # What a child may need of the caller's environment. Settings of the services are not among it:
 # a KAFKA_BOOTSTRAP_SERVERS for something else must not reach them.
@@ -181,7 +183,15 @@ class Stack:
             raise
         try:
             with _as_stack_error():
-                self._start()
+                try:
+                    self._start()
+                except (ProcessExitedError, NotReadyError) as error:
+                    if not any(words in str(error) for words in _PORT_TAKEN):
+                        raise
+                    # Nothing reserves a port between its choice and its server's start.
+                    self._on_step("another process took a port meanwhile: starting again")
+                    self._stop_processes()
+                    self._start()
         except BaseException:
             self.down()
             raise
@@ -210,6 +220,12 @@ class Stack:
 
     def _stop(self) -> None:
         try:
+            self._stop_processes()
+        finally:
+            self._held.close()
+
+    def _stop_processes(self) -> None:
+        try:
             for names in _in_stop_order(list(self._processes)):
                 stop_all([self._processes[name] for name in names], grace_s=_STOP_GRACE_S)
                 for name in names:
@@ -220,7 +236,6 @@ class Stack:
             if self._guard is not None:
                 self._guard.close()
                 self._guard = None
-            self._held.close()
 
     def __enter__(self) -> Self:
         self.up()

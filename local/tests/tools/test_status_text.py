@@ -1,6 +1,6 @@
 import pytest
 from rich.text import Text
-from ugc_local.tools.status import FamilyStatus, ProcessStatus, StackStatus
+from ugc_local.tools.status import FamilyStatus, ProcessStatus, StackStatus, problems_of
 from ugc_local.tools.status_text import duration, status_text
 
 STATUS = StackStatus(
@@ -41,3 +41,16 @@ def test_a_status_is_a_page_whose_columns_stand_below_each_other():
 )
 def test_durations_have_two_units(seconds, text):
     assert duration(seconds) == text
+
+
+def test_problems_are_what_ended_what_is_unwell_and_a_disk_without_room():
+    well, ended = STATUS.processes
+    assert problems_of([well], 10 << 30) == []
+    assert problems_of([ended], 10 << 30) == [
+        "etl-1 has ended",
+        "ugc up starts again what is missing; the data are kept",
+    ]
+    unwell = ProcessStatus("api", True, False, "Kafka does not answer", 19, "", 0, 0.0)
+    assert problems_of([well, unwell], 10 << 30) == ["api: Kafka does not answer"]
+    (sentence,) = problems_of([well], 3 << 20)
+    assert sentence.startswith("the disk has 3 MiB left: free some")

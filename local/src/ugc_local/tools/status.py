@@ -94,7 +94,7 @@ def gather(stack: RunningStack, data_dir: Path, now_s: float) -> StackStatus:
     rows, version = _asked_of_clickhouse(stack) if "clickhouse" in well else ({}, "")
     families, trouble = _families(kafka if "kafka" in well else None, rows)
     free = shutil.disk_usage(data_dir).free
-    problems = [*_problems(found, free), *trouble]
+    problems = [*problems_of(found, free), *trouble]
     if not stack.state.complete and not is_busy(data_dir):
         problems.append("its start was cut short: ugc up starts it anew; the data are kept")
     return StackStatus(
@@ -223,13 +223,15 @@ def _dead_letters(kafka: KafkaClient) -> dict[str, int]:
     return counts
 
 
-def _problems(processes: list[ProcessStatus], free_bytes: int) -> list[str]:
+def problems_of(processes: list[ProcessStatus], free_bytes: int) -> list[str]:
+    """What is wrong, in sentences, and what to do about it."""
     problems = [f"{p.name} {p.health}" for p in processes if not p.running]
     if problems:
         problems.append("ugc up starts again what is missing; the data are kept")
     problems += [f"{p.name}: {p.health}" for p in processes if p.running and not p.healthy]
     if free_bytes < MIN_FREE_BYTES:
         problems.append(
-            f"the disk has {free_bytes >> 20} MiB left: free some, or ClickHouse and Kafka stop"
+            f"the disk has {free_bytes >> 20} MiB left: free some; on a full one ClickHouse takes "
+            "no rows, which then wait in Kafka, and Kafka may stop"
         )
     return problems
