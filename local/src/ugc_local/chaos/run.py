@@ -133,4 +133,6 @@ def _audit(world: World) -> tuple[bool, str]:
         )
     except subprocess.TimeoutExpired:
         return False, f"no answer within {_AUDIT_S:.0f} s"
-    return audit.returncode == 0, (audit.stdout + audit.stderr).strip()
+    if audit.returncode:
+        return False, f"status {audit.returncode}\n{audit.stdout}{audit.stderr}".strip()
+    return True, audit.stdout.strip().splitlines()[-1]
