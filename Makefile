@@ -10,6 +10,7 @@ DISTRIBUTIONS := libs/ugc-events libs/ugc-settings services/ugc-api services/etl
 OURS := ugc-events ugc-settings ugc-api ugc-etl ugc-local
 
 EVENTS ?= 200000
+FAULTS ?= 30
 EXAMPLE ?= view_progress
 FILE ?=
 SOAK ?=
@@ -80,6 +81,10 @@ contracts: $(READY) ## Check layers, and that a driver is imported in one place
 .PHONY: demo
 demo: $(READY) ## A day of viewing from HTTP to an analyst's answer, compared with the truth (EVENTS=200000)
 	@$(BIN)/ugc demo --events $(EVENTS)
+
+.PHONY: chaos
+chaos: $(READY) ## Faults of every kind under a steady load, and nothing lost or doubled (FAULTS=30 SEED=)
+	@$(BIN)/python -m ugc_local.chaos --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: up
 up: $(READY) ## Start the platform and leave it running
