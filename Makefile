@@ -10,6 +10,7 @@ DISTRIBUTIONS := libs/ugc-events libs/ugc-settings services/ugc-api services/etl
 OURS := ugc-events ugc-settings ugc-api ugc-etl ugc-local
 
 EVENTS ?= 200000
+DAYS ?= 1
 FAULTS ?= 30
 EXAMPLE ?= view_progress
 FILE ?=
@@ -79,8 +80,16 @@ contracts: $(READY) ## Check layers, and that a driver is imported in one place
 	@$(BIN)/lint-imports
 
 .PHONY: demo
-demo: $(READY) ## A day of viewing from HTTP to an analyst's answer, compared with the truth (EVENTS=200000)
-	@$(BIN)/ugc demo --events $(EVENTS)
+demo: $(READY) ## A day of viewing from HTTP to an analyst's answer, compared with the truth (EVENTS=200000 DAYS=1)
+	@$(BIN)/ugc demo --events $(EVENTS) --days $(DAYS)
+
+.PHONY: generate
+generate: $(READY) ## Play days of viewing into a running `make up` (EVENTS=200000 DAYS=1); the same command goes on
+	@$(BIN)/ugc generate --events $(EVENTS) --days $(DAYS)
+
+.PHONY: likeness
+likeness: $(READY) ## Measure generated viewing against published figures
+	@$(BIN)/ugc likeness
 
 .PHONY: chaos
 chaos: $(READY) ## Faults of every kind under a steady load, and nothing lost or doubled (FAULTS=30 SEED=)
