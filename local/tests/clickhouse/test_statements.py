@@ -173,6 +173,12 @@ def test_what_is_no_call(sql):
         ("INSERT INTO t (a", 62),
         ("INSERT INTO t FORMAT", 62),
         ("INSERT INTO t FROM INFILE 'x'", 48),
+        ("SELECT 1; SELECT 2", 62),
+        ("SELECT 1); DROP TABLE t; SELECT (1", 62),
+        ("DROP TABLE t; no sense (", 62),
+        ("INSERT INTO t; DROP TABLE t VALUES", 62),
+        ("SELECT 1 FORMAT `JSON; DROP TABLE t`", 73),
+        ("INSERT INTO t FORMAT `CSV; DROP TABLE t`", 73),
         ("INSERT INTO t (* EXCEPT(a)) VALUES", 48),
     ],
 )

@@ -211,6 +211,7 @@ def test_bodies_that_are_not_of_their_encoding(server):
         "SELECT 1;;SELECT 2",
         "SELECT 1; DROP TABLE system.one",
         "SET max_threads = 1; SELECT 1",
+        "SELECT 1); SELECT 2; SELECT (1",
     ],
 )
 def test_several_statements_are_refused_whole(server, native, sql):
@@ -219,6 +220,27 @@ def test_several_statements_are_refused_whole(server, native, sql):
     with pytest.raises(ServerException) as refusal:
         native.execute(sql)
     assert refusal.value.code == 62
+
+
+def test_nothing_of_several_statements_is_done(server, native, table):
+    """Also where one of them does not parse."""
+    server.ask(f"CREATE TABLE {table} (a UInt8) ENGINE = MergeTree ORDER BY a")
+    for sql in (
+        f"DROP TABLE {table}; SELECT 1",
+        f"DROP TABLE {table}; no sense (",
+        f"SELECT 1; DROP TABLE {table}",
+        f"SELECT 1); DROP TABLE {table}; SELECT (1",
+        f"INSERT INTO {table}; DROP TABLE {table} VALUES",
+    ):
+        assert server.request(sql).status >= 400, sql
+        with pytest.raises(ServerException):
+            native.execute(sql)
+    for parameters in (
+        {"default_format": f"JSON; DROP TABLE {table}"},
+        {"default_format": f"JSON SETTINGS max_threads = 1; DROP TABLE {table}"},
+    ):
+        assert server.request("SELECT 1", **parameters).status >= 400
+    assert server.ask(f"EXISTS {table}") == "1"
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1;", "SELECT 1 ; -- and a comment", "/* a; b */ SELECT 1"])

@@ -143,6 +143,27 @@ class TestReadOnly:
         assert reply.code in (60, 164, 291, 497)
         assert b"root:" not in reply.body
 
+    @pytest.mark.parametrize(
+        "description",
+        [
+            {"ext_structure": "a String) ENGINE = File(LineAsString, '/etc/passwd') --"},
+            {"ext_structure": "a String DEFAULT file('/etc/passwd'), b String"},
+            {"ext_structure": "a String); DROP TABLE {kept}; SELECT (1"},
+            {"ext_structure": "a String", "ext_format": "TSV; DROP TABLE {kept}"},
+            {"ext_types": "String) ENGINE = File(LineAsString, '/etc/passwd') --"},
+        ],
+    )
+    def test_tables_of_a_query_are_no_way_around(self, server, reader, kept, description):
+        body = (
+            b'--x\r\nContent-Disposition: form-data; name="ext"; filename="ext"\r\n\r\n'
+            b"\t1\n\r\n--x--\r\n"
+        )
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        named = {name: text.format(kept=kept) for name, text in description.items()}
+        reply = server.request("SELECT * FROM ext", body, headers=headers, user=reader, **named)
+        assert b"root:" not in reply.body
+        assert server.ask(f"SELECT a FROM {kept}") == "1"
+
 
 class TestLimits:
     def test_rows_of_a_result(self, server, analyst):

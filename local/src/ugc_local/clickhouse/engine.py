@@ -185,10 +185,13 @@ class Session:
 
         self._connection.set_progress_callback(told)
 
-    def add(self, table: ExternalTable) -> None:
-        """Make a table that came with the query; it goes with the session."""
+    def add(self, table: ExternalTable, structure: str) -> None:
+        """Make a table that came with the query; it goes with the session.
+
+        It is made with all rights, so `structure` is the engine's own writing, not the client's.
+        """
         name = quote_identifier(table.name)
-        self.run(f"CREATE TEMPORARY TABLE {name} ({table.structure})", "Null")
+        self.run(f"CREATE TEMPORARY TABLE {name} ({structure})", "Null")
         self._tables.append(name)
         path = quote_string(str(table.path))
         self.run(f"INSERT INTO {name} FROM INFILE {path} FORMAT {table.input_format}", "Null")

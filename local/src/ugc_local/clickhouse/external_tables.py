@@ -11,11 +11,12 @@ from typing import Self
 from ugc_local.clickhouse.errors import QueryError
 from ugc_local.clickhouse.native_block import Columns
 from ugc_local.clickhouse.quoting import quote_identifier
+from ugc_local.clickhouse.statements import require_format
 
 
 @dataclass(frozen=True)
 class ExternalTable:
-    """A table's name, its structure in SQL, and where its rows are, in which format."""
+    """A table's name, its structure as the client wrote it, and where its rows are."""
 
     name: str
     structure: str
@@ -49,7 +50,11 @@ class ExternalTables:
         return tuple(self._tables.values())
 
     def add(self, name: str, structure: str, input_format: str, data: bytes) -> None:
-        """Take a table, or more rows of one; `QueryError` 24 if there is no room."""
+        """Take a table, or more rows of one.
+
+        Raises `QueryError`: 24 if there is no room, 73 for a format that cannot be one.
+        """
+        require_format(input_format)
         table = self._tables.get(name)
         if table is None:
             path = self._directory / f"{uuid.uuid4()}.table"

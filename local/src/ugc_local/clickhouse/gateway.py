@@ -9,9 +9,10 @@ from ugc_local.clickhouse.client_session import ClientSession
 from ugc_local.clickhouse.configuration import Account
 from ugc_local.clickhouse.engine import Answer, Engine, Session
 from ugc_local.clickhouse.errors import QueryError
-from ugc_local.clickhouse.external_tables import ExternalTable
+from ugc_local.clickhouse.external_tables import ExternalTable, structure_of
 from ugc_local.clickhouse.identity import introduce, label
 from ugc_local.clickhouse.native_block import Columns
+from ugc_local.clickhouse.quoting import quote_string
 from ugc_local.clickhouse.statements import Action, Statement, parse
 
 # How `result_columns` needs DESCRIBE to answer; they mean nothing to the SELECT itself.
@@ -69,7 +70,7 @@ class Gateway:
         session = self.engine.open(query_id, comment, request.client.kept)
         try:
             for table in request.tables:  # before readonly forbids it
-                session.add(table)
+                session.add(table, _structure(session, table))
             if statement.action is Action.SELECT:
                 session.set(_HEADER_SETTINGS)
                 if request.summary_apart and may_be_summarised(request, statement):
@@ -160,6 +161,15 @@ def insert_columns(session: Session, statement: Statement) -> Columns:
         if name not in described:
             raise QueryError(16, f"No such column {name} in table {statement.target}", _NO_COLUMN)
     return tuple((name, described[name][0]) for name in statement.columns)
+
+
+def _structure(session: Session, table: ExternalTable) -> str:
+    """Return the columns of a table that came with a query, without defaults and the like."""
+    source = f"format(TabSeparated, {quote_string(table.structure)}, '')"
+    answer = session.run(
+        f"DESCRIBE TABLE {source} SETTINGS print_pretty_type_names = 0", "RowBinary"
+    )
+    return structure_of(tuple((row[0], row[1]) for row in _rows(answer, 7)))
 
 
 def _has_surrogates(text: str) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from ugc_local.clickhouse.client_session import DEFAULT_TIMEOUT_S
 from ugc_local.clickhouse.compression import choose_coding
 from ugc_local.clickhouse.errors import QueryError
+from ugc_local.clickhouse.statements import require_format
 
 # Parameters of the interface; every other one is a setting.
 _INTERFACE = frozenset(
@@ -80,9 +81,9 @@ def read_query(given: Mapping[str, str], headers: Message, *, is_form: bool) -> 
         user=user,
         password=password,
         database=given.get("database") or str(headers.get("X-ClickHouse-Database", "")),
-        default_format=given.get("default_format")
-        or headers.get("X-ClickHouse-Format")
-        or "TabSeparated",
+        default_format=require_format(
+            given.get("default_format") or headers.get("X-ClickHouse-Format") or "TabSeparated"
+        ),
         query_id=given.get("query_id", ""),
         settings=settings,
         params={

@@ -117,6 +117,19 @@ class Statement:
         return f"{before}\nFROM INFILE {quoted_path} {after}\nFORMAT {input_format}"
 
 
+_SEVERAL = "Syntax error (Multi-statements are not allowed)"
+
+
+def require_format(name: str) -> str:
+    """Return the name of a format; `QueryError` 73 for what cannot be one.
+
+    It is written into statements.
+    """
+    if re.fullmatch(r"\w+", name, re.ASCII) is None:
+        raise QueryError(73, f"Unknown format {name}")
+    return name
+
+
 def parse(sql: str) -> Statement:
     """Take a statement apart; raises `QueryError` for what only a client program can do."""
     stream = tokens(sql)
@@ -132,6 +145,9 @@ def parse(sql: str) -> Statement:
         everything.pop()
     if not everything:
         raise QueryError(62, "Syntax error: Empty query")
+    # Found here, not by the engine: it would run those before the one that it cannot parse.
+    if any(token.kind == "other" and token.text == ";" for token in everything):
+        raise QueryError(62, _SEVERAL)
     words = [token.upper for token in everything[:4]]
     action = {
         "SELECT": Action.SELECT,
@@ -166,7 +182,8 @@ def _take_format(sql: str, found: list[Token]) -> tuple[str, str]:
             continue
         after = found[index + 2] if index + 2 < len(found) else None
         if (after is None or after.upper == "SETTINGS") and index > 0:
-            return sql[: token.start] + sql[name.end : end], name.identifier
+            text = sql[: token.start] + sql[name.end : end]
+            return text, require_format(name.identifier)
     return sql[:end], ""
 
 
@@ -204,6 +221,10 @@ def _parse_insert(sql: str, stream: Iterator[Token]) -> Statement | None:
     while token is not None:
         if token.depth == 0 and token.upper in ("SELECT", "WITH", "WATCH", "("):
             return None
+        if token.kind == "other" and token.text == ";":
+            if any(after.text != ";" for after in stream):
+                raise QueryError(62, _SEVERAL)
+            break
         if token.depth == 0 and token.upper == "SETTINGS" and source_at is None:
             source_at = token.start
         if token.depth == 0 and token.upper == "FROM":
@@ -215,7 +236,7 @@ def _parse_insert(sql: str, stream: Iterator[Token]) -> Statement | None:
             name = next(stream, None)
             if name is None or not name.identifier:
                 raise QueryError(62, "Syntax error: FORMAT without a name")
-            head_end, output = token.start, name.identifier
+            head_end, output = token.start, require_format(name.identifier)
             data_start = _after_format(sql, name.end)
             break
         token = next(stream, None)
