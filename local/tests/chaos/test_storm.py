@@ -8,6 +8,7 @@ from ugc_local.chaos.kind import Kind, Part
 from ugc_local.chaos.scene import NoEffectError
 from ugc_local.chaos.storm import Storm, StormError
 from ugc_local.chaos.world import Timing
+from ugc_local.stores import NotReadyError
 
 CONSUMER, BROKER = frozenset({Part.CONSUMER}), frozenset({Part.BROKER})
 
@@ -131,6 +132,26 @@ def test_a_store_that_ends_by_itself_ends_the_run():
     ground.clickhouse.status = 137
     with pytest.raises(StormError, match=r"a store ended by itself, status 137\. Its last words\."):
         rage(ground, kind("any", lambda _: "an effect"), faults=1)
+
+
+def test_a_run_that_ends_early_waits_for_no_fault():
+    ground = world()
+
+    def lasts(scene):
+        ground.clickhouse.status = 1
+        scene.demand(lambda: False, 600, "never")
+
+    with pytest.raises(StormError, match="a store ended by itself"):
+        rage(ground, kind("long", lasts), faults=1)
+    assert [record.why_not for record in ground.records] == ["the run ended"]
+
+
+def test_a_store_that_does_not_come_back_ends_the_run():
+    def never_ready(scene):
+        raise NotReadyError("the broker runs but was not ready in time.")
+
+    with pytest.raises(StormError, match=r"“restarted” \(etl-\d\): the broker runs but was not"):
+        rage(world(), kind("restarted", never_ready), faults=1)
 
 
 def test_a_kind_waits_until_it_can_be_done():

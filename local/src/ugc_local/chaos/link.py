@@ -46,8 +46,12 @@ class Breakpoint:
         self._hit = threading.Event()
         self._after: asyncio.Future[After] = link.loop.create_future()
 
+    def is_hit(self) -> bool:
+        """Whether a connection has come here."""
+        return self._hit.is_set()
+
     def wait(self, timeout_s: float) -> bool:
-        """Whether a connection is frozen here; waits for one."""
+        """The same, and wait for one."""
         return self._hit.wait(timeout_s)
 
     def release(self, after: After) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ class Scene:
     Attributes:
         consumer: whom it befalls; for a fault of a store, whose insert or commit it waits for.
         chance: decides what the kind leaves open.
+        cancelled: set when the run ends early; every wait ends then.
         undo: what takes the fault back; run in any case.
     """
 
@@ -36,6 +38,7 @@ class Scene:
     load: Load
     consumer: Consumer
     chance: Random
+    cancelled: threading.Event
     undo: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -44,12 +47,15 @@ class Scene:
 
     def demand(self, condition: Callable[[], bool], within_s: float, what: str) -> None:
         """Poll until the condition holds. Raises NoEffectError when it does not in time."""
-        if not Deadline.after(within_s).poll(condition, interval_s=_POLL_S):
+        wait = Deadline.after(within_s)
+        if not wait.poll(lambda: self.cancelled.is_set() or condition(), interval_s=_POLL_S):
             raise NoEffectError(f"not within {within_s:.0f} s: {what}")
+        if self.cancelled.is_set():
+            raise NoEffectError("the run ended")
 
     def pass_time(self, seconds: float) -> None:
         """The fault lasts."""
-        Deadline.after(seconds).poll(lambda: False)
+        self.cancelled.wait(seconds)
 
     @contextmanager
     def frozen_at(self, moment: Moment) -> Iterator[Breakpoint]:
@@ -61,8 +67,8 @@ class Scene:
         link = self.consumer.kafka if commit else self.consumer.clickhouse
         frozen = link.break_at(moment)
         try:
-            if not frozen.wait(self.patience_s):
-                raise NoEffectError(f"{self.consumer.name} never came to where {moment.value}")
+            where = f"{self.consumer.name} comes to where {moment.value}"
+            self.demand(frozen.is_hit, self.patience_s, where)
             yield frozen
         finally:
             frozen.release(After.CUT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
@@ -15,6 +16,9 @@ from ugc_local.chaos.outcome import FaultRecord
 from ugc_local.chaos.scene import NoEffectError, Scene
 from ugc_local.chaos.world import Store, World
 from ugc_local.deadline import Deadline
+from ugc_local.demo.analyst import QueryError
+from ugc_local.process import ProcessExitedError
+from ugc_local.stores import NotReadyError
 
 _TICK_S = 0.1
 _AT_ONCE = 3
@@ -59,7 +63,7 @@ class Storm:
         self._on_fault = on_fault
         self._waiting: list[Kind] = []
         self._raging: list[_Raging] = []
-        self._stopped = threading.Event()
+        self._cancelled = threading.Event()
 
     def rage(self, faults: int) -> None:
         """Return when so many had an effect and all are taken back.
@@ -68,7 +72,7 @@ class Storm:
         not come true, or when too many faults have no effect.
         """
         next_at_s = 0.0
-        with ThreadPoolExecutor(_AT_ONCE, "fault") as pool:
+        with ThreadPoolExecutor(_AT_ONCE, "fault") as pool, self._cancelling():
             while True:
                 self._reap()
                 self._mend()
@@ -81,7 +85,16 @@ class Storm:
                 if may_begin and self._now_s() >= next_at_s and (found := self._choose()):
                     self._begin(pool, *found)
                     next_at_s = self._now_s() + self._chance.random() * self._pause_s
-                self._stopped.wait(_TICK_S)
+                self._cancelled.wait(_TICK_S)
+
+    @contextmanager
+    def _cancelling(self) -> Iterator[None]:
+        """Faults that are under way end early when the block is left by an exception."""
+        try:
+            yield
+        except BaseException:
+            self._cancelled.set()
+            raise
 
     def _choose(self) -> tuple[Kind, Scene] | None:
         """The first kind of those drawn that can be done now."""
@@ -95,7 +108,8 @@ class Storm:
             if kind.parts & taken:
                 continue
             for consumer in places:
-                scene = Scene(self._world, self._load, consumer, Random(self._chance.random()))  # noqa: S311
+                chance = Random(self._chance.random())  # noqa: S311
+                scene = Scene(self._world, self._load, consumer, chance, self._cancelled)
                 # One is always left alone: it takes the partitions of all the others.
                 if Part.CONSUMER in kind.parts and spare == [consumer]:
                     continue
@@ -122,9 +136,14 @@ class Storm:
                 record.evidence = kind.do(scene)
         except NoEffectError as error:
             record.why_not = str(error)
+        except (NotReadyError, ProcessExitedError, QueryError) as error:
+            raise StormError(f"“{kind.name}” ({record.whom}): {error}") from error
         record.undone_s = self._now_s()
         ready = Deadline.after(scene.timing.ready_s)
-        if not ready.poll(lambda: kind.holds(scene), interval_s=_TICK_S):
+        holds = ready.poll(
+            lambda: self._cancelled.is_set() or kind.holds(scene), interval_s=_TICK_S
+        )
+        if not holds:
             raise StormError(f"after “{kind.name}” ({record.whom}) not true: {kind.afterwards}")
 
     def _reap(self) -> None:
