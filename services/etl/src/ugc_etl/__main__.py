@@ -12,7 +12,7 @@ import click
 
 from ugc_etl.app import build_pipeline, deployment_of, open_clickhouse
 from ugc_etl.logs import log_to_stdout
-from ugc_etl.operations.command_line import audit, dead_letters, load_settings
+from ugc_etl.operations.command_line import audit, dead_letters, erase, load_settings
 from ugc_etl.ports import OutcomeUnknownError, RefusedError
 from ugc_etl.schema import SchemaError, ServerRefused, migrate
 from ugc_etl.settings import MigrateSettings, Settings
@@ -31,6 +31,7 @@ def main(context: click.Context) -> None:
 
 main.add_command(audit)
 main.add_command(dead_letters)
+main.add_command(erase)
 
 
 @main.command()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 import click
 import msgspec
@@ -28,11 +29,13 @@ from ugc_etl.operations.coverage import TooScatteredError
 from ugc_etl.operations.dead_letters import (
     Choice,
     as_object,
+    as_time,
     chosen,
     inspection,
     listing,
     whole,
 )
+from ugc_etl.operations.erase import Eraser
 from ugc_etl.operations.evidence import gather
 from ugc_etl.operations.redrive import Decision, Redrive, Step
 from ugc_etl.operations.redrive import report as redrive_report
@@ -253,6 +256,43 @@ def redrive_letters(
         click.echo(redrive_report(decisions, applied=apply))
         if not apply and any(each.step is not Step.STAY for each in decisions):
             click.echo("nothing was done; --apply does it")
+
+
+@click.command()
+@click.option("--user", type=click.UUID, required=True, help="The user's id.")
+@click.option("--apply", is_flag=True, help="Do it; without this, only say what there is.")
+@click.pass_obj
+def erase(environ: Mapping[str, str], /, user: UUID, apply: bool) -> None:
+    """Remove a user: rows, mart rows and dead letters, of all records up to now.
+
+    Takes as long as an insert may be in flight, about a minute. May be interrupted and repeated.
+    """
+    settings = load_settings(WriterSettings, environ)
+    with open_stores(settings.tools) as stores:
+        eraser = Eraser(
+            user=user,
+            kafka=stores.kafka,
+            sql=stores.clickhouse,
+            deployment=stores.deployment,
+            families=stores.families,
+            letters_topic=stores.letters_topic,
+            group=stores.group,
+            pseudonym_key=settings.pseudonym_key.reveal().encode(),
+            deadline_s=settings.insert_deadline_s,
+            clock=CLOCK,
+            on_progress=progress,
+        )
+        known = eraser.listed()
+        if known is not None:
+            state = "completed" if known.completed else "begun and not completed"
+            click.echo(f"an erasure of {as_time(known.cutoff_ms)} UTC is {state}")
+        click.echo(f"there are {eraser.find(int(time.time() * 1000))}")
+        if not apply:
+            click.echo("nothing was done; --apply erases it")
+            return
+        left = eraser.erase()
+    click.echo(f"erased; left of earlier records: {left}")
+    sys.exit(0 if left.nothing_older else 1)
 
 
 def rows_once(stores: Stores, settings: WriterSettings) -> RowsOnce:

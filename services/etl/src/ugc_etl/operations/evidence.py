@@ -16,6 +16,7 @@ from ugc_events import Family
 from ugc_etl.operations.audit import Evidence, Scope
 from ugc_etl.operations.coverage import Book, covered, former_topic_ids, open_replays
 from ugc_etl.operations.ports import KafkaLog, Sql
+from ugc_etl.operations.retention import retention_ms
 from ugc_etl.operations.spans import neighbours
 from ugc_etl.protocol.intent import Foreign, Mark
 from ugc_etl.protocol.ranges import Ranges
@@ -23,7 +24,6 @@ from ugc_etl.records import Partition
 from ugc_etl.schema import Deployment
 
 Progress = Callable[[str], None]
-_DAY_MS = 86_400_000
 
 
 def gather(
@@ -76,8 +76,8 @@ def gather(
             )
     later = _own_marks(kafka, group, partitions)
     bounds = kafka.bounds(partitions)
-    retention_ms = {
-        family.table: _retention_ms(sql, deployment, family.table) for family in families.values()
+    kept_ms = {
+        family.table: retention_ms(sql, deployment, family.table) for family in families.values()
     }
     return [
         _with_records(
@@ -87,7 +87,7 @@ def gather(
                 later_mark=later.get(evidence.partition),
                 kept_from=bounds[evidence.partition][0] if evidence.current else evidence.end,
             ),
-            None if (kept := retention_ms[table]) is None else now_ms - kept,
+            None if (kept := kept_ms[table]) is None else now_ms - kept,
             on_progress,
         )
         for evidence, table in found
@@ -207,13 +207,3 @@ def _synchronize(sql: Sql, deployment: Deployment, table: str) -> None:
         sql.execute(
             f"SYSTEM SYNC REPLICA ON CLUSTER '{deployment.cluster}' {deployment.local(table)}"
         )
-
-
-def _retention_ms(sql: Sql, deployment: Deployment, table: str) -> int | None:
-    """How long the table keeps rows after their record's timestamp; None: for ever."""
-    database, name = deployment.local(table).split(".")
-    [(days,)] = sql.execute(
-        r"SELECT extract(any(create_table_query), 'toIntervalDay\\(([0-9]+)\\)')"
-        f" FROM system.tables WHERE database = '{database}' AND name = '{name}'"
-    )
-    return int(days) * _DAY_MS if days else None

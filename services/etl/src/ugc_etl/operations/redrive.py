@@ -80,7 +80,7 @@ class Redrive:
         decisions: list[Decision] = []
         for partition, unordered in by_partition.items():
             records = sorted(unordered, key=lambda r: r.letter.offset if r.letter else 0)
-            settled = _settled_before(partition, current, marks)
+            settled = settled_before(partition, current, marks)
             decisions += self._of_partition(partition, records, settled)
         return decisions
 
@@ -182,7 +182,7 @@ def report(decisions: Sequence[Decision], *, applied: bool) -> str:
     return "\n".join(lines or ["there are no such dead letters"])
 
 
-def _settled_before(
+def settled_before(
     partition: Partition, current: Sequence[Partition], marks: Mapping[Partition, Mark | Foreign]
 ) -> int | None:
     """Places before it are no consumer's any more; None: none of a former topic is."""
