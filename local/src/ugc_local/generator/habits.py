@@ -56,7 +56,7 @@ class Habits:
         hourly: relative weight of each hour, UTC, for the beginning of a sitting.
         devices: with the weights of sittings; shares of time follow from `patience_min` too.
         patience_min: mean time after which life calls a viewer away from a sitting, by device.
-        persistence: by device, what the share of those who mean to finish a film is times.
+        persistence: by device, the factor on the share of those who mean to finish a film.
         quick_share: of those who give up and not at the film's own minute: who do so at once.
         quick_min: mean minutes until they do; the others leave from `slow_min` on, with a
             density that falls as 1 / minute.
@@ -76,7 +76,7 @@ class Habits:
     hourly: tuple[float, ...] = _HOURLY
     devices: Weights = (("tv", 52), ("web", 22.5), ("phone", 18.5), ("tablet", 7))
     patience_min: Weights = (("tv", 215), ("web", 56), ("phone", 42), ("tablet", 72))
-    persistence: Weights = (("tv", 1.1), ("web", 0.87), ("phone", 1.05), ("tablet", 1.03))
+    persistence: Weights = (("tv", 1.1), ("web", 0.87), ("phone", 0.95), ("tablet", 1.03))
     quick_share: float = 0.4
     quick_min: float = 2.5
     slow_min: float = 5.0

@@ -213,7 +213,7 @@ def _shares(
     distance = sum(abs(found[key] - share) for key, share in due.items()) / 2
 
     def text(shares: Mapping[str, float]) -> str:
-        return ", ".join(f"{key} {share:.0%}" for key, share in shares.items())
+        return ", ".join(f"{key}: {share:.0%}" for key, share in shares.items())
 
     shown = {key: found[key] for key in due}
     return Fit(name, source, text(due), text(shown), distance, "total variation", tolerance)
