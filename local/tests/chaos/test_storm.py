@@ -112,6 +112,29 @@ def test_faults_overlap_but_never_in_the_same_part_and_one_consumer_is_left_alon
     assert all(place.mended for place in ground.consumers)
 
 
+def test_faults_come_alone_and_only_when_they_may():
+    ground, now, asked = world(), [], []
+
+    def lasts(scene):
+        now.append(scene.consumer.name)
+        assert len(now) == 1
+        time.sleep(0.05)
+        now.clear()
+        return "it lasted"
+
+    def may_begin():
+        assert not now
+        asked.append(len(asked) % 2 == 1)
+        return asked[-1]
+
+    storm = Storm(
+        ground, None, kinds=cycle([kind("lasts", lasts)]), seed=1, now_s=time.monotonic,
+        at_once=1, may_begin=may_begin, pause_s=0,
+    )  # fmt: skip
+    storm.rage(4)
+    assert asked.count(True) == len(storm.records) == 4
+
+
 def test_what_does_not_come_true_afterwards_ends_the_run():
     ground = world(ready_s=0.2)
     with pytest.raises(StormError, match=r"after “stuck” \(etl-\d\) not true: it is well"):

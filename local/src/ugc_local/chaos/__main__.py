@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=30, help="with an effect (%(default)s)")
     parser.add_argument("--seed", type=int, help="of another run, to draw the same faults")
     parser.add_argument("--rate", type=int, default=400, help="records a second (%(default)s)")
+    parser.add_argument("--at-once", type=int, default=3, help="faults at a time (%(default)s)")
     parser.add_argument("--kind", action="append", help="only faults of this kind; repeatable")
     parser.add_argument("--directory", type=Path, default=Path("build/chaos"))
     parser.add_argument("--report", type=Path, default=Path("build/reports/chaos.json"))
@@ -53,6 +54,7 @@ def main() -> int:
         seed=secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed,
         records_per_s=arguments.rate,
         kinds=kinds,
+        at_once=arguments.at_once,
     )
     try:
         outcome = run(

@@ -40,6 +40,10 @@ class LagWatch:
                 return at_s
         return None
 
+    def is_recovered(self) -> bool:
+        """Whether the lag is small now."""
+        return bool(self.samples) and self.samples[-1][1] < RECOVERED_S
+
     def median_s(self) -> float:
         """Of all samples."""
         ordered = sorted(lag_s for _, lag_s in self.samples)

@@ -36,6 +36,13 @@ def _commit_late(scene: Scene) -> str:
     return f"a commit of {scene.consumer.name} arrived when others owned its partitions"
 
 
+def _commit_swallowed(scene: Scene) -> str:
+    with scene.frozen_at(Moment.COMMIT_ANSWERED) as frozen:
+        frozen.release(After.MUTE)
+        scene.wait_until_replaced()
+    return f"{scene.consumer.name} heard nothing more of its group; others took its partitions"
+
+
 def _cut_off_from_kafka(scene: Scene) -> str:
     owned = scene.owned()
     link = scene.consumer.kafka
@@ -129,6 +136,14 @@ def _table() -> Iterator[Kind]:
         "the connection is cut when the broker has committed and the consumer has not heard of it",
         "new connections pass",
         partial(_broken_at, Moment.COMMIT_ANSWERED, (After.CUT,)),
+    )
+    yield network(
+        "commit's answer swallowed",
+        "the same, but the connection stays open and silent, heartbeats too, until others own "
+        "the partitions",
+        "new connections pass",
+        _commit_swallowed,
+        another_runs,
     )
     yield network(
         "commit late",

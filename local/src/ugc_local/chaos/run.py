@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ugc_local.chaos.build import build_world
 from ugc_local.chaos.kind import Kind
 from ugc_local.chaos.kinds import KINDS, drawn
 from ugc_local.chaos.lag import LagWatch
@@ -17,7 +18,7 @@ from ugc_local.chaos.outcome import FaultRecord, Outcome
 from ugc_local.chaos.recipe import Recipe
 from ugc_local.chaos.storm import Storm, StormError
 from ugc_local.chaos.verdict import judge
-from ugc_local.chaos.world import GROUP, Size, Timing, World, build_world
+from ugc_local.chaos.world import GROUP, Size, Timing, World
 from ugc_local.deadline import Deadline
 
 _CALM_S = 2.0
@@ -34,6 +35,8 @@ class Options:
         faults: how many with an effect.
         records_per_s: the load.
         kinds: those to draw from.
+        at_once: how many faults there may be at a time. With one, each waits until the last has
+            recovered, so that the recovery times are its own.
     """
 
     directory: Path
@@ -41,6 +44,7 @@ class Options:
     seed: int
     records_per_s: int = 400
     kinds: Sequence[Kind] = KINDS
+    at_once: int = 3
     timing: Timing = field(default_factory=Timing)
     size: Size = field(default_factory=Size)
 
@@ -71,6 +75,8 @@ def run(
                 kinds=drawn(options.kinds, options.seed),
                 seed=options.seed,
                 now_s=lambda: time.monotonic() - began_s,
+                at_once=options.at_once,
+                may_begin=watch.is_recovered if options.at_once == 1 else lambda: True,
                 on_fault=on_fault,
             )
             outcome.faults = storm.records

@@ -21,7 +21,8 @@ from ugc_local.process import ProcessExitedError
 from ugc_local.stores import NotReadyError
 
 _TICK_S = 0.1
-_AT_ONCE = 3
+_LOOK_AHEAD = 6
+"""So many kinds are drawn ahead: one that cannot be done now waits."""
 _PATIENCE_FAULTS = 3
 """So many times as many faults as are wanted, at the most."""
 
@@ -39,7 +40,7 @@ class _Raging:
 
 
 class Storm:
-    """Draws faults and makes them. Up to three at once, never two of the same part."""
+    """Draws faults and makes them; never two at once of the same part."""
 
     def __init__(
         self,
@@ -49,16 +50,32 @@ class Storm:
         kinds: Iterator[Kind],
         seed: int,
         now_s: Callable[[], float],
+        at_once: int = 3,
+        may_begin: Callable[[], bool] = lambda: True,
         pause_s: float = 1.5,
         on_fault: Callable[[FaultRecord], None] = lambda _: None,
     ) -> None:
-        """`now_s`: seconds since the run began; `pause_s`: at the most, between beginnings."""
+        """Nothing happens before `rage`.
+
+        Args:
+            world: what the faults happen to.
+            load: it goes on meanwhile.
+            kinds: without end, in the order in which they are tried.
+            seed: of what is left to chance.
+            now_s: seconds since the run began.
+            at_once: how many faults there may be at a time.
+            may_begin: asked before each fault.
+            pause_s: at the most, between two beginnings.
+            on_fault: told of every fault that is over.
+        """
         self.records: list[FaultRecord] = []
         self._world = world
         self._load = load
         self._kinds = kinds
         self._chance = Random(seed)  # noqa: S311 - reproducible on purpose
         self._now_s = now_s
+        self._at_once = at_once
+        self._may_begin = may_begin
         self._pause_s = pause_s
         self._on_fault = on_fault
         self._waiting: list[Kind] = []
@@ -72,7 +89,7 @@ class Storm:
         not come true, or when too many faults have no effect.
         """
         next_at_s = 0.0
-        with ThreadPoolExecutor(_AT_ONCE, "fault") as pool, self._cancelling():
+        with ThreadPoolExecutor(self._at_once, "fault") as pool, self._cancelling():
             while True:
                 self._reap()
                 self._mend()
@@ -81,8 +98,9 @@ class Storm:
                     return
                 if len(self.records) >= _PATIENCE_FAULTS * faults + 10:
                     raise StormError(f"{len(self.records)} faults, and {missing} still to come")
-                may_begin = len(self._raging) < min(_AT_ONCE, missing)
-                if may_begin and self._now_s() >= next_at_s and (found := self._choose()):
+                room = len(self._raging) < min(self._at_once, missing)
+                due = room and self._now_s() >= next_at_s and self._may_begin()
+                if due and (found := self._choose()):
                     self._begin(pool, *found)
                     next_at_s = self._now_s() + self._chance.random() * self._pause_s
                 self._cancelled.wait(_TICK_S)
@@ -98,7 +116,7 @@ class Storm:
 
     def _choose(self) -> tuple[Kind, Scene] | None:
         """The first kind of those drawn that can be done now."""
-        while len(self._waiting) < _AT_ONCE * 2:
+        while len(self._waiting) < _LOOK_AHEAD:
             self._waiting.append(next(self._kinds))
         taken = {part for raging in self._raging for part in raging.kind.parts} - {Part.CONSUMER}
         places = [place for place in self._world.consumers if not place.befallen]
