@@ -29,11 +29,12 @@ from ugc_local.clickhouse.http_request import (
     split_target,
 )
 from ugc_local.clickhouse.http_result import Counts, ResultQuestion, in_a_file, pieces, streamed
-from ugc_local.clickhouse.listener import Listener
+from ugc_local.clickhouse.listener import Listener, seconds
 from ugc_local.clickhouse.native_block import from_revision, split_blocks, split_type, to_revision
 from ugc_local.clickhouse.statements import Action, Statement, parse
 
 _KEEP_ALIVE_S = 30.0
+_RECEIVE_TIMEOUT = ("http_receive_timeout", 30.0)
 
 
 class HttpConnection(BaseHTTPRequestHandler):
@@ -85,6 +86,7 @@ class HttpConnection(BaseHTTPRequestHandler):
 
     def _handle(self, *, must_read: bool) -> None:
         self._begin_request()
+        self.connection.settimeout(_KEEP_ALIVE_S)
         try:
             path, given = split_target(self.path)
             healthy = path in ("/ping", "/replicas_status")
@@ -105,6 +107,9 @@ class HttpConnection(BaseHTTPRequestHandler):
         try:
             asked = read_query(given, self.headers, is_form=bool(boundary))
             account = self._gateway.login(asked.user, asked.password)
+            settings = {**account.settings, **asked.settings}
+            # From here on each piece of the body must come, and each of the reply go, in time.
+            self.connection.settimeout(seconds(_RECEIVE_TIMEOUT, settings))
             body = self._read_body(given)
         except QueryError:
             self.close_connection |= self.command == "POST"

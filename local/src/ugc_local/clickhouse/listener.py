@@ -5,6 +5,7 @@ import logging
 import socket
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -77,3 +78,12 @@ class Listener(ABC):
             with self._lock:
                 self._connections.pop(connection, None)
             connection.close()
+
+
+def seconds(setting: tuple[str, float], settings: Mapping[str, str]) -> float:
+    """Return a time-out: the setting's value, else the default that comes with its name."""
+    name, default_s = setting
+    try:
+        return max(float(settings.get(name, default_s)), 0.001)
+    except ValueError:
+        return default_s  # the engine refuses it with the query

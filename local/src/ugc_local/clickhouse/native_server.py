@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Mapping
 
 from ugc_local.clickhouse.client_session import ClientSession
 from ugc_local.clickhouse.configuration import Account
@@ -18,7 +17,7 @@ from ugc_local.clickhouse.gateway import (
     may_be_summarised,
     result_columns,
 )
-from ugc_local.clickhouse.listener import Listener
+from ugc_local.clickhouse.listener import Listener, seconds
 from ugc_local.clickhouse.native_block import (
     Columns,
     encode_header,
@@ -66,7 +65,7 @@ class NativeConnection:
         if account is None:
             return
         while True:
-            self._socket.settimeout(_seconds(_IDLE_TIMEOUT, account.settings))
+            self._socket.settimeout(seconds(_IDLE_TIMEOUT, account.settings))
             packet = self._stream.next_packet()
             if packet is ClientPacket.PING:
                 self._stream.send_pong()
@@ -94,7 +93,7 @@ class NativeConnection:
     def _query(self, account: Account) -> None:
         query = self._stream.read_query()
         settings = {**account.settings, **query.settings}
-        self._socket.settimeout(_seconds(_RECEIVE_TIMEOUT, settings))
+        self._socket.settimeout(seconds(_RECEIVE_TIMEOUT, settings))
         try:
             with ExternalTables(self._gateway.engine.spool_directory) as sent:
                 # First all that the client sends anyway: else it would pass for the next packet.
@@ -277,14 +276,6 @@ class ProgressReports:
                 written_rows=now.written_rows - told.written_rows,
                 written_bytes=now.written_bytes - told.written_bytes,
             )
-
-
-def _seconds(setting: tuple[str, float], settings: Mapping[str, str]) -> float:
-    name, default_s = setting
-    try:
-        return max(float(settings.get(name, default_s)), 0.001)
-    except ValueError:
-        return default_s  # the engine refuses it with the query
 
 
 class NativeServer(Listener):
