@@ -17,7 +17,8 @@ from ugc_local.kafka.client import KafkaClient
 from ugc_local.options import PortChoice, Services, StackOptions
 from ugc_local.ports import LOOPBACK
 from ugc_local.process import ProcessIdentity
-from ugc_local.stack import Stack, StackError, stop_stack
+from ugc_local.stack import Stack
+from ugc_local.stack_error import StackError
 from ugc_local.state import (
     Endpoints,
     ProcessRecord,
@@ -27,6 +28,7 @@ from ugc_local.state import (
     read_state,
     write_state,
 )
+from ugc_local.stopping import stop_stack
 
 pytestmark = pytest.mark.integration
 

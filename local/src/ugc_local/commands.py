@@ -25,8 +25,10 @@ from ugc_local.generator import ReplayError, token_minter
 from ugc_local.guide import films, first_steps
 from ugc_local.kafka.client import KafkaClientError
 from ugc_local.options import PortChoice, StackOptions
-from ugc_local.stack import AlreadyRunsError, Stack, StackError, stop_stack
+from ugc_local.stack import Stack
+from ugc_local.stack_error import AlreadyRunsError, StackError
 from ugc_local.state import Endpoints
+from ugc_local.stopping import stop_stack
 from ugc_local.terminal import Terminal
 from ugc_local.tools.forms import (
     data_dir_option,

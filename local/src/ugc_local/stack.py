@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +12,6 @@ from typing import Self
 from ugc_events import registry
 
 from ugc_local.clickhouse.configuration import (
-    ConfigurationError,
     ServerPorts,
     User,
     server_argv,
@@ -24,10 +21,10 @@ from ugc_local.credentials import ADMIN, ANALYST, WRITER, Credentials, keep_cred
 from ugc_local.deadline import Deadline
 from ugc_local.health import answers_ok
 from ugc_local.kafka.broker import BrokerPorts, bootstrap_servers, start_broker
-from ugc_local.kafka.client import KafkaClient, KafkaClientError, Topic
-from ugc_local.kafka.distribution import DistributionError, local_repository
+from ugc_local.kafka.client import KafkaClient, Topic
+from ugc_local.kafka.distribution import local_repository
 from ugc_local.options import StackOptions
-from ugc_local.ports import LOOPBACK, PortTakenError, choose_ports, is_free
+from ugc_local.ports import LOOPBACK, choose_ports, is_free
 from ugc_local.process import (
     Guard,
     Process,
@@ -35,22 +32,23 @@ from ugc_local.process import (
     ProcessIdentity,
     boot_id,
     stop_all,
-    stop_trees,
 )
+from ugc_local.stack_error import AlreadyRunsError, StackError, as_stack_error
 from ugc_local.state import (
     Endpoints,
     ProcessRecord,
     StackState,
-    StateError,
     delete_data,
     exclusive,
     read_ports,
     read_state,
     remove_state,
     require_deletable,
+    require_space,
     write_ports,
     write_state,
 )
+from ugc_local.stopping import STOP_GRACE_S, in_stop_order, stop_records
 from ugc_local.stores import (
     NotReadyError,
     await_clickhouse,
@@ -63,7 +61,6 @@ from ugc_local.stores import (
 ETL_GROUP = "ugc-etl"
 LOG_KEEPER = "log-keeper"
 
-_STOP_GRACE_S = 15.0
 _LET_GO_S = 3.0
 # How Java, Python and gunicorn say it.
 _PORT_TAKEN = ("Address already in use", "Connection in use")
@@ -75,18 +72,6 @@ _PASSED_ON = frozenset(
 )
 
 OnStep = Callable[[str], None]
-
-
-class StackError(Exception):
-    """The stack cannot do what was asked; the message says why, with logs where they help."""
-
-
-class AlreadyRunsError(StackError):
-    """All of a stack runs on the data directory already."""
-
-    def __init__(self, message: str, state: StackState) -> None:
-        super().__init__(message)
-        self.state = state
 
 
 class Stack:
@@ -170,19 +155,19 @@ class Stack:
         running; so too when it is interrupted.
         """
         try:
-            with _as_stack_error():
+            with as_stack_error():
                 if self._options.fresh:
                     require_deletable(self._data_dir)  # before a lock is put there
                 self._held.enter_context(exclusive(self._data_dir))
                 self._clear_leftovers()
-                self._require_space()
+                require_space(self._data_dir, self._options.min_free_bytes)
                 if self._options.fresh:
                     delete_data(self._data_dir)
         except BaseException:
             self._held.close()
             raise
         try:
-            with _as_stack_error():
+            with as_stack_error():
                 try:
                     self._start()
                 except (ProcessExitedError, NotReadyError) as error:
@@ -226,8 +211,8 @@ class Stack:
 
     def _stop_processes(self) -> None:
         try:
-            for names in _in_stop_order(list(self._processes)):
-                stop_all([self._processes[name] for name in names], grace_s=_STOP_GRACE_S)
+            for names in in_stop_order(list(self._processes)):
+                stop_all([self._processes[name] for name in names], grace_s=STOP_GRACE_S)
                 for name in names:
                     del self._processes[name]
             if self._guard is not None:
@@ -264,21 +249,13 @@ class Stack:
         if alive:
             why = f"{', '.join(ended)} had ended" if ended else "its start was cut short"
             self._on_step(f"{why}: starting everything again, with the data and addresses it had")
-            _stop_records(alive)
+            stop_records(alive)
         else:
             self._on_step("the last run was not stopped in order: going on with its data")
             # Workers notice that their master was killed, and let its port go, within a second.
             ports = read_ports(self._data_dir)
             Deadline.after(_LET_GO_S).poll(lambda: ports is None or all(map(is_free, ports.all())))
         remove_state(self._data_dir)
-
-    def _require_space(self) -> None:
-        free, least = shutil.disk_usage(self._data_dir).free, self._options.min_free_bytes
-        if free < least:
-            raise StackError(
-                f"the disk of {self._data_dir} has {free >> 20} MiB left, and a stack needs "
-                f"{least >> 20} MiB to start: free some, or choose another --data-dir"
-            )
 
     def _start(self) -> None:
         ports = choose_ports(
@@ -420,60 +397,3 @@ class Stack:
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._options.ready_s)
-
-
-def stop_stack(data_dir: Path, on_step: OnStep = lambda _step: None) -> list[str]:
-    """Stop the stack that was left running on `data_dir`; the names of what was stopped.
-
-    Raises StackError if another command is at work there.
-    """
-    if not data_dir.exists():
-        return []
-    with _as_stack_error(), exclusive(data_dir):
-        state = read_state(data_dir)
-        alive = state.alive() if state else []
-        if alive:
-            on_step("stopping " + ", ".join(record.name for record in alive))
-            _stop_records(alive)
-        remove_state(data_dir)
-    return [record.name for record in alive]
-
-
-def _stop_records(records: Sequence[ProcessRecord]) -> None:
-    by_name = {record.name: record for record in records}
-    for names in _in_stop_order(list(by_name)):
-        stop_trees([by_name[name].identity for name in names], grace_s=_STOP_GRACE_S)
-
-
-def _in_stop_order(names: Sequence[str]) -> list[list[str]]:
-    """The services together, then the stores that they write to together."""
-    stores = [name for name in names if name in {"kafka", "clickhouse"}]
-    services = [name for name in names if name not in stores]
-    return [group for group in (services, stores) if group]
-
-
-@contextmanager
-def _as_stack_error() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StackError(_sentence(error)) from error
-    except (
-        ConfigurationError,
-        DistributionError,
-        KafkaClientError,
-        NotReadyError,
-        PortTakenError,
-        ProcessExitedError,
-        StateError,
-    ) as error:
-        raise StackError(str(error)) from error
-
-
-def _sentence(error: OSError) -> str:
-    """What the system said, of which file, and what to do about it."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return f"{error}: the disk is full, free some of it or choose another --data-dir"
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR}:
-        return f"{error}: choose a --data-dir that can be written"
-    return str(error)

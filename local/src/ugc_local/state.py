@@ -111,6 +111,16 @@ def require_deletable(data_dir: Path) -> None:
         )
 
 
+def require_space(data_dir: Path, least_bytes: int) -> None:
+    """Raise StateError where the directory's disk has less than `least_bytes` left."""
+    free = shutil.disk_usage(data_dir).free
+    if free < least_bytes:
+        raise StateError(
+            f"the disk of {data_dir} has {free >> 20} MiB left, and a stack needs "
+            f"{least_bytes >> 20} MiB to start: free some, or choose another --data-dir"
+        )
+
+
 def delete_data(data_dir: Path) -> None:
     """Delete what stacks keep in the directory, except its lock. Asks require_deletable first."""
     require_deletable(data_dir)
