@@ -48,6 +48,7 @@ def report(differences: Sequence[Difference] = ()) -> Report:
             for hour, viewers in [(20, 80), (21, 40), (22, 0)]
         ],
         peak_rss_mib={"kafka": 400.0, "all together": 900.0},
+        peaks_mib={"replayed": {"kafka": 300.0}},
         compared=55,
         differences=differences,
     )

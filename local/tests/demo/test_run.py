@@ -93,6 +93,8 @@ def test_a_day_matches_the_truth(played: Played) -> None:
     assert figures["dead_letters"] > 0
     assert 0 < figures["freshness_p50_s"] <= figures["freshness_p99_s"]
     assert {"kafka", "clickhouse", "api", "etl-1", "etl-2"} < set(figures["peak_rss_mib"])
+    replayed = figures["peak_rss_mib_up_to"]["replayed"]
+    assert all(0 < mib <= figures["peak_rss_mib"][name] for name, mib in replayed.items())
 
 
 PLACE = "_topic_id, _partition, _offset"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -36,6 +37,8 @@ class ReplayedDay:
         sightings: when which rows were seen.
         kafka, admin, analyst: who is asked now.
         memory: of all processes of the run.
+        peaks_mib: by process, up to the end of a stage: "200,000 events" where there were more,
+            and "replayed".
     """
 
     day: date
@@ -49,6 +52,7 @@ class ReplayedDay:
     admin: Analyst
     analyst: Analyst
     memory: MemorySampler
+    peaks_mib: Mapping[str, Mapping[str, float]]
 
     def compare(self) -> Report:
         """Ask for every figure, as an analyst does, and compare it with the truth."""
@@ -93,6 +97,7 @@ class ReplayedDay:
             ],
             audience=audience,
             peak_rss_mib=self.memory.peaks() | {"all together": self.memory.peak_total_mib},
+            peaks_mib=self.peaks_mib,
             compared=len(expected) + len(truth.audience_by_hour),
             differences=[
                 *differences(expected, found),

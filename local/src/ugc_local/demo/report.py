@@ -39,6 +39,7 @@ class Report:
         most_watched, abandoned, audience, leaving: the analyst's answers. `leaving` is the title
             and the retention by minute of the film that most viewers abandon.
         peak_rss_mib: by process, and their greatest sum under "all together".
+        peaks_mib: the same by process up to the end of earlier stages; see ReplayedDay.
         compared: how many figures were compared with the truth.
         differences: those that are not as they should be.
         examples: of answers of the API that were not due, in words.
@@ -65,6 +66,7 @@ class Report:
     leaving: Sequence[tuple[str, Sequence[float]]]
     audience: Sequence[AudienceHour]
     peak_rss_mib: Mapping[str, float]
+    peaks_mib: Mapping[str, Mapping[str, float]]
     compared: int
     differences: Sequence[Difference]
     examples: Sequence[str] = ()
@@ -87,6 +89,10 @@ class Report:
             "freshness_p50_s": self.freshness_p50_s,
             "freshness_p99_s": self.freshness_p99_s,
             "peak_rss_mib": {name: round(mib, 1) for name, mib in self.peak_rss_mib.items()},
+            "peak_rss_mib_up_to": {
+                stage: {name: round(mib, 1) for name, mib in peaks.items()}
+                for stage, peaks in self.peaks_mib.items()
+            },
             "accepted": self.accepted,
             "rows": self.rows,
             "replay_seconds": round(self.replay_s, 1),

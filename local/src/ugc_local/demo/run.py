@@ -31,6 +31,8 @@ from ugc_local.process import ProcessIdentity
 from ugc_local.stack import ETL_GROUP, Stack
 
 _STALLED_S = 60.0
+_USUAL_EVENTS = 200_000
+"""What a demo has by default. A longer one reports also what that many took in memory."""
 
 
 class DemoError(RuntimeError):
@@ -54,7 +56,7 @@ class DemoOptions:
 
     data_dir: Path
     report: Path
-    events: int = 200_000
+    events: int = _USUAL_EVENTS
     seed: int = 1
     day: date = field(default_factory=lambda: datetime.now(UTC).date() - timedelta(days=1))
     days: int = 1
@@ -119,7 +121,11 @@ class Demo:
             sent = progress.add_task("sent", total=options.events)
             visible = progress.add_task("visible", total=options.events)
 
+            peaks_mib: dict[str, Mapping[str, float]] = {}
+
             def on_progress(events: int) -> None:
+                if events > _USUAL_EVENTS and not peaks_mib:
+                    peaks_mib[f"{_USUAL_EVENTS:,} events"] = memory.peaks()
                 stack.require_running()
                 sampler.require_running()
                 progress.update(sent, completed=events)
@@ -136,6 +142,7 @@ class Demo:
             progress.update(visible, total=truth.accepted)
             self._await_etl(kafka, lambda: on_progress(outcome.events))
             sightings = sampler.stop()
+            peaks_mib["replayed"] = memory.peaks()
             on_progress(outcome.events)
         return ReplayedDay(
             day=options.day,
@@ -149,6 +156,7 @@ class Demo:
             admin=admin,
             analyst=Analyst(stack.clickhouse_http_url, ANALYST, secrets.analyst_password),
             memory=memory,
+            peaks_mib=peaks_mib,
         )
 
     def _await_etl(self, kafka: KafkaClient, on_progress: Callable[[], None]) -> None:
