@@ -212,8 +212,9 @@ class Course:
         self._committed_at_s = now_s
         if isinstance(found, Foreign):
             self._phase = Stopped(
-                f"{self.partition}: the committed offset is not ours: {found.sentence}. Delete "
-                "the group's offset of this partition; the table is asked then where to go on"
+                f"{self.partition}: the committed offset {found.offset} is not ours: "
+                f"{found.sentence}. Delete the group's offset of this partition; the table is "
+                "asked then where to go on"
             )
         elif found is None or not self._rules.is_of_this_life(found, self.partition):
             self._intent = None
@@ -330,12 +331,12 @@ class Course:
     # Settling.
 
     def _doubt(self, intent: Intent, doubt: Doubt) -> None:
-        self._phase = Settling(intent, doubt, intent.insert_by_s + 1.0)
+        self._phase = Settling(intent, doubt, self._rules.settles_at_s(intent))
 
     def _settle(self, phase: Settling, evidence: Evidence, now_s: float) -> None:
         intent = phase.intent
         if not self._rules.is_over(intent, evidence.server_now_s):
-            left_s = intent.insert_by_s + 1 - evidence.server_now_s
+            left_s = self._rules.settles_at_s(intent) - evidence.server_now_s
             self._phase = replace(phase, until_s=now_s + left_s)
         elif self._rules.may_still_land(evidence):
             self._phase = Cancelling(phase)

@@ -74,9 +74,11 @@ class Foreign:
     """A committed offset whose metadata is not ours.
 
     Attributes:
-        sentence: what it is instead.
+        offset: the offset.
+        sentence: what is wrong with the metadata.
     """
 
+    offset: int
     sentence: str
 
 

@@ -72,15 +72,17 @@ def encode_metadata(mark: Mark) -> str:
 def decode_metadata(offset: int, metadata: str | None) -> Mark | Foreign:
     """The mark of a committed offset; Foreign where the metadata is not exactly ours."""
     if not metadata:
-        return Foreign("some other tool has committed it: it has no metadata")
+        return Foreign(offset, "some other tool has committed it: it has no metadata")
     try:
         found = _DECODER.decode(metadata)
     except msgspec.MsgspecError as error:
-        return Foreign(_what_else(metadata, str(error)))
+        return Foreign(offset, _what_else(metadata, str(error)))
     if found.v != VERSION:
-        return Foreign(f"its metadata is of version {found.v}, this software knows {VERSION}")
+        return Foreign(
+            offset, f"its metadata is of version {found.v}, this software knows {VERSION}"
+        )
     if found.intent is not None and found.intent.end <= offset:
-        return Foreign("its intent ends where it begins: it was copied to another offset")
+        return Foreign(offset, "its intent ends where it begins: it was copied to another offset")
     declared = found.intent
     return Mark(
         topic_id=found.topic_id,

@@ -82,6 +82,10 @@ class Rules:
 
     # Settling.
 
+    def settles_at_s(self, intent: Intent) -> float:
+        """[R1] When a read-back is worth asking, by our estimate of the server's clock."""
+        return intent.insert_by_s + 1.0
+
     def is_over(self, intent: Intent, server_now_s: float) -> bool:
         """[R1] Whether no insert of it can pass any more: the constraint knows whole seconds."""
         return int(server_now_s) > intent.insert_by_s
