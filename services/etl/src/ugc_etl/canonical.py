@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -33,6 +33,7 @@ Column = npt.NDArray[Any]
 
 _MAX_TEXT_BYTES = 64
 """Longer texts are not canonical: their width is what every record's window costs."""
+_SHORT_TEXT_BYTES = 16
 _MAX_KNOWN_TEXTS = 4096
 _MAX_DIGITS = 18  # what a signed 64-bit integer always holds
 
@@ -121,7 +122,7 @@ class _Run:
         self._add_unknown(digits)
 
     def match(self, buffer: Bytes, at: Places) -> Matched:
-        template, mask, digit_places = self._compiled
+        template, mask, groups, digits_only = self._compiled
         found = _window(buffer, at, 8 * len(template))
         # What was matched becomes zero; what the mask leaves out stays as it was.
         words = found.view(np.uint64)
@@ -129,7 +130,8 @@ class _Run:
         taken = np.bitwise_or.reduce(words & mask, axis=1) == 0
         values: dict[str, Column] = {}
         if self._uuids:
-            pairs = _HEX_PAIRS.take(found.take(digit_places, axis=1).view("<u2"))
+            digits = found.view(groups).astype(digits_only).view("<u2")
+            pairs = _HEX_PAIRS.take(digits.reshape(len(at), -1))
             invalid = np.bitwise_or.reduce(pairs.view(np.uint64), axis=1) & _ANY_INVALID
             taken &= invalid == 0
             ids = pairs.astype(np.uint8)
@@ -138,28 +140,37 @@ class _Run:
         for field in self._numbers:
             digits = found[:, field.place : field.place + field.digits] - np.uint8(ord("0"))
             taken &= (digits < 10).all(axis=1)
-            value = digits.astype(np.int64) @ 10 ** np.arange(field.digits)[::-1]
+            value = digits @ _powers(field.digits)
             # The least value has as many digits, so this refuses leading zeros too.
             taken &= (value >= field.low) & (value <= field.high)
             values[field.name] = value
         return Matched(taken, at + self.width, values)
 
     @cached_property
-    def _compiled(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], Places]:
-        """The constants and which bytes they are, in words; the places of the UUIDs' digits."""
+    def _compiled(
+        self,
+    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], np.dtype[Any], np.dtype[Any]]:
+        """The constants and which bytes they are, in words; the UUIDs' digits, there and alone."""
         width = -(-self.width // 8) * 8
+        groups = [
+            (place + start, f"V{end - start}")
+            for _, place in self._uuids
+            for start, end in _UUID_GROUPS
+        ]
+        names = [str(place) for place, _ in groups]
+        formats = [size for _, size in groups]
         return (
             np.frombuffer(bytes(self._template).ljust(width, b"\0"), np.uint64),
             np.frombuffer(bytes(self._mask).ljust(width, b"\0"), np.uint64),
-            np.array(
-                [
-                    place + digit
-                    for _, place in self._uuids
-                    for group in _UUID_GROUPS
-                    for digit in range(*group)
-                ],
-                np.intp,
+            np.dtype(
+                {
+                    "names": names,
+                    "formats": formats,
+                    "offsets": [place for place, _ in groups],
+                    "itemsize": width,
+                }
             ),
+            np.dtype({"names": names, "formats": formats}),
         )
 
     def _add_unknown(self, size: int) -> None:
@@ -180,17 +191,14 @@ class _Integer:
         return len(str(self.high))
 
     def match(self, buffer: Bytes, at: Places) -> Matched:
-        # Column after column: each is one array of all records.
-        digits = np.ascontiguousarray(_window(buffer, at, self.width).T) - np.uint8(ord("0"))
-        running = np.ones(len(at), np.bool_)
-        value = np.zeros(len(at), np.int64)
-        width = np.zeros(len(at), np.intp)
-        for column in digits:
-            running &= column < 10
-            value = np.where(running, value * 10 + column, value)
-            width += running
+        digits = _window(buffer, at, self.width + 1) - np.uint8(ord("0"))
+        digits[:, -1] = 255  # a number ends here at the latest
+        width = (digits >= 10).argmax(axis=1)
+        # As if every number filled the window, then back to its own width.
+        digits *= np.arange(self.width + 1) < width[:, None]
+        value = digits[:, :-1] @ _powers(self.width) // _powers(self.width + 1)[width]
         # A number of no digits, and one that begins with a zero and is more than that.
-        taken = (width > 0) & ((digits[0] > 0) | (width == 1))
+        taken = (width > 0) & ((digits[:, 0] > 0) | (width == 1))
         taken &= (value >= self.low) & (value <= self.high)
         return Matched(taken, at + width, {self.name: value})
 
@@ -231,17 +239,22 @@ class _Text:
         self.width = _MAX_TEXT_BYTES if max_length is None else min(max_length, _MAX_TEXT_BYTES)
 
     def match(self, buffer: Bytes, at: Places) -> Matched:
-        found = _window(buffer, at, self.width + 1)
+        # Most texts are short; only where one is not, all are looked at in full width.
+        size = min(self.width + 1, _SHORT_TEXT_BYTES)
+        found = _window(buffer, at, size)
         ends = _TEXT_ENDS.take(found)
         width = ends.argmax(axis=1)
+        if size <= self.width and not ends[np.arange(len(at)), width].all():
+            size = self.width + 1
+            found = _window(buffer, at, size)
+            width = _TEXT_ENDS.take(found).argmax(axis=1)
         taken: Flags = found[np.arange(len(at)), width] == _QUOTE
-        found *= np.arange(self.width + 1) < width[:, None]
+        found *= np.arange(size) < width[:, None]
         self._known.shrink()
-        texts = list(map(self._known.__getitem__, found.view(f"S{self.width + 1}")[:, 0].tolist()))
+        texts = found.view(f"S{size}")[:, 0].tolist()
+        values = np.fromiter(map(self._known.__getitem__, texts), np.object_, len(texts))
         if self._known.any_refused:
-            taken &= np.fromiter((text is not None for text in texts), np.bool_, len(texts))
-        values = np.empty(len(texts), np.object_)
-        values[:] = texts
+            taken &= values != np.array(None)
         return Matched(taken, at + width, {self._name: values})
 
 
@@ -397,6 +410,12 @@ class _Steps:
     def _add_variable(self, step: _Step) -> None:
         self.run = _Run()
         self.all += [step, self.run]
+
+
+@cache
+def _powers(digits: int) -> npt.NDArray[np.int64]:
+    """What each digit of a number of so many digits counts."""
+    return 10 ** np.arange(digits, dtype=np.int64)[::-1]
 
 
 def _match_all(steps: Sequence[_Step], buffer: Bytes, at: Places) -> Matched:
