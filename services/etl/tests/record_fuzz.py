@@ -8,15 +8,30 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from samples import NOW_MS, envelope, interactions, reactions, records, view
 from ugc_etl.decode import Decoder
 from ugc_events import FAMILIES, Family, Invalid, PageView, decode_record, encode_record
 from ugc_events.registry import ENVELOPE_COLUMNS
 
-CANONICAL: dict[str, list[bytes]] = {
+_EVERY_VERSION = Path(__file__).parents[3] / "libs/ugc-events/tests/records_of_every_version.jsonl"
+
+
+def _newest(family: Family) -> list[bytes]:
+    """A record of each type, so that a new family has some without a line here."""
+    versions = {str(t.__struct_config__.tag): t.VERSION for t in family.types}
+    return [
+        line
+        for line in _EVERY_VERSION.read_bytes().splitlines()
+        if (record := msgspec.json.decode(line))["schema_version"] == versions.get(record["type"])
+    ]
+
+
+_MORE: dict[str, list[bytes]] = {
     "views": [encode_record(view(n)) for n in range(40)],
     "interactions": [
         *map(encode_record, interactions(12)),
@@ -27,6 +42,7 @@ CANONICAL: dict[str, list[bytes]] = {
     ],
     "reactions": [encode_record(event) for event in reactions(12)],
 }
+CANONICAL = {f.name: [*_newest(f), *_MORE.get(f.name, ())] for f in FAMILIES}
 
 VALUES = [
     b"0", b"-0", b"-1", b"00", b"01", b"1", b"9", b"10", b"11", b"1.0", b"1e3", b"1E-2", b"0.5",

@@ -22,6 +22,7 @@ CONFIGURATION = """<clickhouse>
 </clickhouse>"""
 DEPLOYMENT = Deployment(cluster="main")
 FILM = "00000000-0000-4000-8000-000000000001"
+NEVER = "1970-01-01 00:00:00.000"
 
 
 class Unreplicated:
@@ -69,7 +70,10 @@ def test_it_is_migrated_filled_and_asked(client: SchemaClient, insert: Callable[
         insert(client, DEPLOYMENT.local("reactions"), [rating], token="t:0:0-1")
 
     asked: dict[str, list[tuple[Any, ...]]] = {
-        "events": [("views", "view_progress", 10, 1), ("reactions", "rating", 1, 1)],
+        "events": [
+            ("views", "view_progress", 10, 1, NEVER),
+            ("reactions", "rating", 1, 1, NEVER),
+        ],
         "ratings": [(FILM, "Solaris", 1, 8)],
         "audience_by_hour": [("2026-01-01 20:00:00", 2)],
         "audience_by_hour_in(time_zone = 'UTC')": [("2026-01-01 20:00:00", "2026-01-01 20:00", 2)],
