@@ -11,7 +11,7 @@ from samples import NOW_MS, TOPIC_ID, interactions, partition, reactions, record
 from ugc_etl.decode import Decoder
 from ugc_etl.records import KeyAndHeaders, Records
 from ugc_etl.rows import block_of
-from ugc_events import FAMILIES, Reason, encode_record
+from ugc_events import FAMILIES, Reason, ViewProgress, encode_record
 from ugc_events.codec import MAX_RECORD_BYTES
 from ugc_events.registry import INTERACTIONS, REACTIONS, VIEWS
 
@@ -86,7 +86,9 @@ def test_texts_of_every_kind_come_through(element, path, review):
         lambda v: b"[" + v + b"]",
         lambda v: v.replace(b"}", b',"extra":1}'),
         lambda v: b"\xef\xbb\xbf" + v,
-        lambda v: v.replace(b'"schema_version":1', b'"schema_version":2'),
+        lambda v: v.replace(
+            b'"schema_version":1', b'"schema_version":%d' % (ViewProgress.VERSION + 1)
+        ),
         lambda v: v + b" " * MAX_RECORD_BYTES,
     ],
 )
