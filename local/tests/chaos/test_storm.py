@@ -20,13 +20,17 @@ class Place:
         self.name = name
         self.befallen = False
         self.mended = 0
+        self.ends = False
+        self.ended_by_itself = []
 
     def runs(self):
         return True
 
     def mend(self):
         self.mended += 1
-        return False
+        if self.ends:
+            self.ended_by_itself.append(f"{self.name}: status 1.")
+        return self.ends
 
 
 class Server:
@@ -155,6 +159,13 @@ def test_a_store_that_ends_by_itself_ends_the_run():
     ground.clickhouse.status = 137
     with pytest.raises(StormError, match=r"a store ended by itself, status 137\. Its last words\."):
         rage(ground, kind("any", lambda _: "an effect"), faults=1)
+
+
+def test_a_consumer_that_ends_again_and_again_ends_the_run():
+    ground = world()
+    ground.consumers[1].ends = True
+    with pytest.raises(StormError, match=r"again and again: etl-1: status 1\."):
+        rage(ground, kind("never", lambda _: "", needs=lambda _: False), faults=1)
 
 
 def test_a_run_that_ends_early_waits_for_no_fault():

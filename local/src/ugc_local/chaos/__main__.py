@@ -66,6 +66,9 @@ def main() -> int:
     except _FAILURES as error:
         console.print(f"could not run: {error}", markup=False, style="red")
         return 2
+    except KeyboardInterrupt:
+        console.print(f"interrupted; the same faults again: SEED={options.seed}")
+        return 130
     write_json(outcome, arguments.report)
     show(outcome, kinds, options.directory / "logs", console)
     if outcome.passed:

@@ -86,10 +86,11 @@ def run(
                 storm.rage(options.faults)
             except StormError as error:
                 outcome.failures.append(str(error))
-            on_step("waiting until everything is done")
             load.stop()
-            if not _drained(world, load, watch):
-                outcome.failures.append(f"not everything was done within {_DRAINED_S:.0f} s")
+            if not outcome.failures:
+                on_step("waiting until everything is done")
+                if not _drained(world, load, watch):
+                    outcome.failures.append(f"not everything was done within {_DRAINED_S:.0f} s")
             for fault in outcome.faults:
                 since_s = began_s + fault.undone_s
                 at_s = watch.recovered_at_s(since_s)

@@ -21,6 +21,8 @@ from ugc_local.process import ProcessExitedError
 from ugc_local.stores import NotReadyError
 
 _TICK_S = 0.1
+_MOST_ENDS = 5
+"""A process may end by itself so often in one run."""
 _LOOK_AHEAD = 6
 """So many kinds are drawn ahead: one that cannot be done now waits."""
 _PATIENCE_FAULTS = 3
@@ -174,8 +176,8 @@ class Storm:
     def _mend(self) -> None:
         """As Kubernetes would: start again what ended by itself."""
         for place in self._world.consumers:
-            if not place.befallen:
-                place.mend()
+            if not place.befallen and place.mend() and len(place.ended_by_itself) > _MOST_ENDS:
+                raise StormError(f"it ends again and again: {place.ended_by_itself[-1]}")
         befallen = {part for raging in self._raging for part in raging.kind.parts}
         for part, store in self._stores():
             if part not in befallen and (status := store.process.exit_status()) is not None:
