@@ -61,7 +61,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         api = self.server
         api.connections.add(self.client_address)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client died in the middle
+            self.close_connection = True
+            return
         what = api.behaviour(next(api.attempts))
         if what == HANG:
             api.hanging.set()
