@@ -68,7 +68,7 @@ def read_query(given: Mapping[str, str], headers: Message, *, is_form: bool) -> 
     if given.get("role"):
         raise QueryError(48, "The embedded server has no roles")
     user, password = _credentials(given, headers)
-    compresses = _is_on(given, "enable_http_compression")
+    compresses = _is_on(given, "enable_http_compression", default="1")  # the engine's own default
     settings = {
         name: value
         for name, value in given.items()
@@ -91,7 +91,7 @@ def read_query(given: Mapping[str, str], headers: Message, *, is_form: bool) -> 
             for name, value in given.items()
             if name.startswith("param_")
         },
-        buffered=_is_on(given, "wait_end_of_query"),
+        buffered=_is_on(given, "wait_end_of_query") or _is_on(given, "http_wait_end_of_query"),
         coding=choose_coding(headers.get("Accept-Encoding", "")) if compresses else "",
         frames=_is_on(given, "compress"),
         protocol_version=_number(given, "client_protocol_version", 0),
@@ -102,8 +102,8 @@ def read_query(given: Mapping[str, str], headers: Message, *, is_form: bool) -> 
     )
 
 
-def _is_on(given: Mapping[str, str], name: str) -> bool:
-    return given.get(name, "0").lower() in ("1", "true")
+def _is_on(given: Mapping[str, str], name: str, default: str = "0") -> bool:
+    return given.get(name, default).lower() in ("1", "true")
 
 
 def _number(given: Mapping[str, str], name: str, default: int) -> int:

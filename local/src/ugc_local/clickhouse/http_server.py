@@ -90,7 +90,7 @@ class HttpConnection(BaseHTTPRequestHandler):
         try:
             path, given = split_target(self.path)
             healthy = path in ("/ping", "/replicas_status")
-            if healthy or (must_read and path == "/" and not given.get("query")):
+            if healthy or (must_read and path == "/" and not given):
                 self._reply(HTTPStatus.OK, b"Ok.\n", {"Content-Type": "text/html; charset=UTF-8"})
             elif path != "/":
                 self.close_connection |= self.command == "POST"  # its body is not read
