@@ -10,6 +10,7 @@ DISTRIBUTIONS := libs/ugc-events libs/ugc-settings services/ugc-api services/etl
 OURS := ugc-events ugc-settings ugc-api ugc-etl ugc-local
 
 EVENTS ?= 200000
+STEPS ?= 2000000
 DAYS ?= 1
 FAULTS ?= 30
 EXAMPLE ?= view_progress
@@ -90,6 +91,10 @@ generate: $(READY) ## Play days of viewing into a running `make up` (EVENTS=2000
 .PHONY: likeness
 likeness: $(READY) ## Measure generated viewing against published figures
 	@$(BIN)/ugc likeness
+
+.PHONY: simulate
+simulate: $(READY) ## The delivery protocol under random schedules, on every core (STEPS=2000000)
+	@PYTHONPATH=services/etl/simulation $(BIN)/python -m ugc_etl_simulation --steps $(STEPS) --report build/reports/simulate.json
 
 .PHONY: chaos
 chaos: $(READY) ## Faults of every kind under a steady load, and nothing lost or doubled (FAULTS=30 SEED=)
