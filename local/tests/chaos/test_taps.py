@@ -60,17 +60,20 @@ def test_an_insert_from_a_select_has_no_rows_on_their_way():
     assert seen == [[None], [None], [None]]
 
 
-def test_commits_and_joins_are_known_from_other_requests_and_their_replies_by_the_correlation_id():
+def test_requests_are_known_by_their_key_and_replies_by_the_correlation_id():
     tap = KafkaTap()
     assert moments(
         tap,
         (REQUESTS, request(1, 7) + request(8, 9)),
         (REPLIES, reply(7)),
         (REPLIES, reply(9)),
+        (REQUESTS, request(0, 8)),
+        (REPLIES, reply(8)),
         (REQUESTS, request(28, 7)),
         (REPLIES, reply(9) + reply(7)),
         (REQUESTS, request(11, 1)),
-    ) == [[None, Moment.COMMIT_SENT], [None], [Moment.COMMIT_ANSWERED], [Moment.COMMIT_SENT],
+    ) == [[None, Moment.COMMIT_SENT], [None], [Moment.COMMIT_ANSWERED],
+          [Moment.LETTER_SENT], [Moment.LETTER_ANSWERED], [Moment.COMMIT_SENT],
           [None, Moment.COMMIT_ANSWERED], [Moment.JOIN_SENT]]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from ugc_local.chaos.link import After
 from ugc_local.chaos.scene import Scene
 from ugc_local.chaos.taps import Moment
 
+_MAY_BE_LATE = frozenset({Moment.INSERT_SENT, Moment.LETTER_SENT})
 _HEARTBEAT_S = 1.2
 """Within this a member hears that its group rebalances."""
 _MOMENTS = {
@@ -24,6 +25,7 @@ _MOMENTS = {
     Moment.INSERT_ANSWERED: "before it hears that its rows are in",
     Moment.COMMIT_SENT: "with a commit on its way",
     Moment.COMMIT_ANSWERED: "before it hears that its commit is done",
+    Moment.LETTER_SENT: "with a dead letter on its way",
 }
 
 
@@ -62,7 +64,7 @@ def _stop_at(moment: Moment, scene: Scene) -> str:
     """A request arrives while it is stopped, or long after; an answer waits for it."""
     with scene.frozen_at(moment) as frozen:
         scene.stop_process()
-        late = moment is Moment.INSERT_SENT and scene.chance.random() < 0.5
+        late = moment in _MAY_BE_LATE and scene.chance.random() < 0.5
         if not late:
             frozen.release(After.GO_ON)
         scene.wait_until_replaced()

@@ -16,16 +16,12 @@ _SLOW_DELAY_S = 0.2
 
 def _broken_at(moment: Moment, afters: tuple[After, ...], scene: Scene) -> str:
     after = scene.chance.choice(afters)
-    link = scene.consumer.kafka if moment is Moment.COMMIT_SENT else scene.consumer.clickhouse
-    if moment is Moment.COMMIT_ANSWERED:
-        link = scene.consumer.kafka
-    again = Moment.COMMIT_SENT if link is scene.consumer.kafka else Moment.INSERT_SENT
+    sent = Moment[moment.name.replace("ANSWERED", "SENT")]
+    link = scene.link_of(moment)
     with scene.frozen_at(moment) as frozen:
-        so_far = link.passed[again]
+        so_far = link.passed[sent]
         frozen.release(after)
-        scene.demand(
-            lambda: link.passed[again] > so_far, scene.patience_s, "the consumer tries again"
-        )
+        scene.demand(lambda: link.passed[sent] > so_far, scene.patience_s, "it tries again")
     return f"{scene.consumer.name}: {moment.value}; {after.value}"
 
 
@@ -144,6 +140,19 @@ def _table() -> Iterator[Kind]:
         "new connections pass",
         _commit_swallowed,
         another_runs,
+    )
+    yield network(
+        "dead letter cut",
+        "the connection is cut before the broker has a dead letter",
+        "new connections pass",
+        partial(_broken_at, Moment.LETTER_SENT, (After.CUT, After.HALF)),
+    )
+    yield network(
+        "dead letter's answer cut",
+        "the connection is cut when the broker has a dead letter and the consumer has not heard "
+        "of it",
+        "new connections pass",
+        partial(_broken_at, Moment.LETTER_ANSWERED, (After.CUT,)),
     )
     yield network(
         "commit late",

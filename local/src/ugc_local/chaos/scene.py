@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from ugc_local.chaos.consumer import Consumer
-from ugc_local.chaos.link import After, Breakpoint
+from ugc_local.chaos.link import After, Breakpoint, Link
 from ugc_local.chaos.load import Load
 from ugc_local.chaos.taps import Moment
 from ugc_local.chaos.world import Timing, World
@@ -57,15 +57,18 @@ class Scene:
         """The fault lasts."""
         self.cancelled.wait(seconds)
 
+    def link_of(self, moment: Moment) -> Link:
+        """The consumer's link where the moment comes by."""
+        at_clickhouse = moment.name.startswith("INSERT")
+        return self.consumer.clickhouse if at_clickhouse else self.consumer.kafka
+
     @contextmanager
     def frozen_at(self, moment: Moment) -> Iterator[Breakpoint]:
         """The consumer's next connection that comes to the moment, frozen inside the block.
 
         Left without a release it is cut.
         """
-        commit = moment in (Moment.COMMIT_SENT, Moment.COMMIT_ANSWERED)
-        link = self.consumer.kafka if commit else self.consumer.clickhouse
-        frozen = link.break_at(moment)
+        frozen = self.link_of(moment).break_at(moment)
         try:
             where = f"{self.consumer.name} comes to where {moment.value}"
             self.demand(frozen.is_hit, self.patience_s, where)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
+from types import MappingProxyType
 from typing import Protocol
 
 
@@ -26,6 +27,8 @@ class Moment(Enum):
     INSERT_REFUSED = "an insert is refused, and the answer on the way"
     COMMIT_SENT = "a commit is on its way"
     COMMIT_ANSWERED = "a commit is done, and its answer on the way"
+    LETTER_SENT = "a dead letter is on its way"
+    LETTER_ANSWERED = "a dead letter is kept, and the answer on its way"
     JOIN_SENT = "a consumer asks to join its group, or to join it anew"
 
 
@@ -103,17 +106,31 @@ class ClickHouseTap:
 
 
 class KafkaTap:
-    """Kafka's protocol: frames, of which the offset commits and the joins of a group matter.
+    """Kafka's protocol: frames, of which some requests of a consumer matter, and their replies.
 
     A frame is four bytes of length and then, in a request, the API's key (2 bytes), its version
-    (2) and the correlation id (4); in a reply, the correlation id.
+    (2) and the correlation id (4); in a reply, the correlation id. All that an ETL process
+    produces is dead letters.
     """
 
-    _OFFSET_COMMIT, _JOIN_GROUP, _TXN_OFFSET_COMMIT = 8, 11, 28
+    _REQUESTS = MappingProxyType(
+        {
+            0: Moment.LETTER_SENT,
+            8: Moment.COMMIT_SENT,
+            11: Moment.JOIN_SENT,
+            28: Moment.COMMIT_SENT,
+        }
+    )
+    _REPLIES = MappingProxyType(
+        {
+            Moment.LETTER_SENT: Moment.LETTER_ANSWERED,
+            Moment.COMMIT_SENT: Moment.COMMIT_ANSWERED,
+        }
+    )
 
     def __init__(self) -> None:
         self._kept = {direction: bytearray() for direction in Direction}
-        self._commits: set[bytes] = set()
+        self._asked: dict[bytes, Moment] = {}
 
     def see(self, direction: Direction, data: bytes) -> Iterator[Piece]:
         """Pieces are whole frames."""
@@ -129,14 +146,9 @@ class KafkaTap:
         return bytes(self._kept[direction])
 
     def _moment(self, direction: Direction, frame: bytes) -> Moment | None:
-        if direction is Direction.REQUESTS:
-            key = int.from_bytes(frame[4:6], "big")
-            if key in (self._OFFSET_COMMIT, self._TXN_OFFSET_COMMIT):
-                self._commits.add(frame[8:12])
-                return Moment.COMMIT_SENT
-            if key == self._JOIN_GROUP:
-                return Moment.JOIN_SENT
-        elif frame[4:8] in self._commits:
-            self._commits.discard(frame[4:8])
-            return Moment.COMMIT_ANSWERED
-        return None
+        if direction is Direction.REPLIES:
+            return self._asked.pop(frame[4:8], None)
+        moment = self._REQUESTS.get(int.from_bytes(frame[4:6], "big"))
+        if moment is not None and (answered := self._REPLIES.get(moment)) is not None:
+            self._asked[frame[8:12]] = answered
+        return moment
