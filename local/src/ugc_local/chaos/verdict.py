@@ -16,6 +16,8 @@ from ugc_local.chaos.truth import Truth
 from ugc_local.demo.analyst import Analyst
 from ugc_local.kafka.client import KafkaClient
 
+_SHOWN_FIGURES = 5
+
 
 def judge(client: KafkaClient, admin: Analyst, recipe: Recipe, truth: Truth) -> Verdict:
     """Compare rows, dead letters and marts with what was acknowledged.
@@ -29,7 +31,10 @@ def judge(client: KafkaClient, admin: Analyst, recipe: Recipe, truth: Truth) -> 
         ledger.letter(place, value)
     verdict = ledger.close()
     events = _events(recipe, truth, ledger.appeared)
-    verdict.differences += marts.differences(marts.expected(events), marts.found(admin))[:20]
+    figures = marts.differences(marts.expected(events), marts.found(admin))
+    verdict.differences += figures[:_SHOWN_FIGURES]
+    if len(figures) > _SHOWN_FIGURES:
+        verdict.differences.append(f"mart: {len(figures)} figures differ in all")
     return verdict
 
 
