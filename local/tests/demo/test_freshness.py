@@ -50,7 +50,7 @@ def test_the_sampler_takes_a_last_sample_when_it_is_stopped() -> None:
     sampler = Sampler(lambda: dict(offset), interval_s=60)
     sampler.start()
     offset[PLACE] = 7
-    assert sampler.stop().offsets[PLACE] == [7]
+    assert list(sampler.stop().offsets[PLACE]) == [7]
 
 
 def test_a_failed_sample_is_raised_and_not_swallowed() -> None:
