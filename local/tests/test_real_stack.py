@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from ugc_local.deadline import Deadline
+from ugc_local.ports import LOOPBACK, free_ports
 from ugc_local.state import StackState, read_state
 
 pytestmark = pytest.mark.integration
@@ -57,13 +58,24 @@ class Ugc:
 
 @pytest.fixture(scope="module")
 def stacks(tmp_path_factory) -> Iterator[tuple[Ugc, Ugc]]:
-    """Two, side by side, in paths that a shell has to quote; each left running by `up`."""
+    """Two, side by side, in paths that a shell has to quote; the second on ports of its choice."""
     root = tmp_path_factory.mktemp("двa $tacks")
     both = Ugc(root / "one"), Ugc(root / "the other")
     try:
-        for ugc in both:
-            page = ugc("up")
-            assert ugc.state.endpoints.api_url in page
+        one, other = both
+        page = one("up")
+        assert one.state.endpoints.api_url in page
+        api, http, native, kafka = free_ports(4)
+        other(
+            "up",
+            *("--api-port", str(api), "--clickhouse-http-port", str(http)),
+            *("--clickhouse-native-port", str(native), "--kafka-port", str(kafka)),
+        )
+        endpoints = other.state.endpoints
+        assert endpoints.api_url == f"http://{LOOPBACK}:{api}"
+        assert endpoints.clickhouse_http_url == f"http://{LOOPBACK}:{http}"
+        assert endpoints.clickhouse_native_port == native
+        assert endpoints.kafka_bootstrap == f"{LOOPBACK}:{kafka}"
         yield both
     finally:
         for ugc in both:
@@ -132,10 +144,12 @@ def test_everything_is_killed_at_once_and_goes_on_with_every_event_once(stacks):
     )
     assert "300 accepted, 0 refused" in sent.stdout
     following = subprocess.Popen(
-        [sys.executable, "-m", "ugc_local", "logs", "-f", "-n0", "--data-dir", one.data_dir, "api"],
+        [sys.executable, "-m", "ugc_local", "logs", "-f", "-n1", "--data-dir", one.data_dir, "api"],
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert following.stdout is not None
+    assert following.stdout.readline().startswith("api |")  # from now on it follows
     # Accepted is durable: some are rows by now, some only records.
     one.kill()
     assert Deadline.after(20).poll(lambda: not one.state.alive())
@@ -146,9 +160,8 @@ def test_everything_is_killed_at_once_and_goes_on_with_every_event_once(stacks):
     assert up.returncode == 0, up.stderr
     assert "going on with its data" in up.stderr
     with following:
+        assert any("Booting worker" in line for line in following.stdout)
         following.send_signal(signal.SIGINT)
-        assert following.stdout is not None
-        assert "Booting worker" in following.stdout.read()
     assert following.returncode == 128 + signal.SIGINT
     assert one.state.endpoints == before
     assert Deadline.after(60).poll(lambda: one.rows() >= rows + 300, interval_s=0.5)

@@ -61,7 +61,7 @@ from ugc_local.stores import (
 ETL_GROUP = "ugc-etl"
 LOG_KEEPER = "log-keeper"
 
-_LET_GO_S = 3.0
+_LET_GO_S = 10.0
 # How Java, Python and gunicorn say it.
 _PORT_TAKEN = ("Address already in use", "Connection in use")
 
@@ -252,7 +252,7 @@ class Stack:
             stop_records(alive)
         else:
             self._on_step("the last run was not stopped in order: going on with its data")
-            # Workers notice that their master was killed, and let its port go, within a second.
+            # Workers notice within a second that their master was killed, and let its port go.
             ports = read_ports(self._data_dir)
             Deadline.after(_LET_GO_S).poll(lambda: ports is None or all(map(is_free, ports.all())))
         remove_state(self._data_dir)
