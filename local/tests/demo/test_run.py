@@ -162,6 +162,8 @@ def test_an_altered_score_is_found(tampered: Played) -> None:
         "INSERT INTO ugc.reactions SELECT * REPLACE (now() + 60 AS _insert_by, "
         "occurred_at + 0.001 AS occurred_at, if(score > 5, score - 1, score + 1) AS score) "
         "FROM ugc.reactions WHERE type = 'rating' AND isNotNull(score) "
+        "AND (user_id, content_id) IN (SELECT user_id, content_id FROM ugc.reactions "
+        "WHERE type = 'rating' GROUP BY user_id, content_id HAVING count() = 1) "
         "ORDER BY occurred_at DESC LIMIT 1"
     )
     _, differences = tampered.reports()
