@@ -14,8 +14,9 @@ from ugc_events.registry import ENVELOPE_COLUMNS
 
 def match(form, values):
     buffer = np.frombuffer(b"".join([*values, bytes(form.width + SLACK_BYTES)]), np.uint8)
-    ends = np.cumsum([len(value) for value in values])
-    starts = ends - [len(value) for value in values]
+    sizes = np.array([len(value) for value in values], np.intp)
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
     return form.match(buffer, starts, ends)
 
 
@@ -31,6 +32,12 @@ def test_what_the_codec_writes_is_canonical_but_for_dicts_and_long_or_foreign_te
         assert plain
         assert match(form, plain).taken.all()
         assert max(map(len, plain)) <= form.width
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_no_records_match_nothing_whatever_is_asked_of_them(family):
+    for form in filter(None, map(form_of, family.types)):
+        assert len(match(form, []).taken) == 0
 
 
 def test_a_new_field_has_its_place_without_a_line_of_code():

@@ -43,6 +43,9 @@ def test_events_become_rows_in_their_order():
 def test_canonical_records_decode_all_at_once_as_one_by_one(family):
     values = CANONICAL[family.name] * 3
     assert compare(DECODERS[family.name], family, values) == len(values)
+    for value in CANONICAL[family.name]:
+        assert compare(DECODERS[family.name], family, [value]) == 1
+    assert compare(DECODERS[family.name], family, []) == 0
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -131,7 +131,7 @@ class _Run:
         values: dict[str, Column] = {}
         if self._uuids:
             digits = found.view(groups).astype(digits_only).view("<u2")
-            pairs = _HEX_PAIRS.take(digits.reshape(len(at), -1))
+            pairs = _HEX_PAIRS.take(digits.reshape(len(at), 16 * len(self._uuids)))
             invalid = np.bitwise_or.reduce(pairs.view(np.uint64), axis=1) & _ANY_INVALID
             taken &= invalid == 0
             ids = pairs.astype(np.uint8)
