@@ -79,13 +79,21 @@ def test_an_http_client_that_leaves(server, endless, mark, eventually):
 
 @pytest.mark.parametrize("how", ["SYNC", "ASYNC"])
 def test_kill_by_query_id_over_native(server, endless, mark, eventually, how):
-    client, mine = server.client(), uuid.uuid4().hex
+    client, mine, codes = server.client(), uuid.uuid4().hex, []
     begin(client, endless, mine)
+
+    def read():
+        while (packet := client.connection.receive_packet()).exception is None:
+            pass
+        codes.append(packet.exception.code)
+
+    # Meanwhile: a query whose client does not read waits for it, and SYNC for the query.
+    reading = threading.Thread(target=read)
+    reading.start()
     eventually(lambda: server.running(mark) == 1)
     server.ask(f"KILL QUERY WHERE query_id = '{mine}' {how}")
-    while (packet := client.connection.receive_packet()).exception is None:
-        pass
-    assert packet.exception.code == 394
+    reading.join(30)
+    assert codes == [394]
     client.connection.is_query_executing = False
     eventually(lambda: server.running(mark) == 0)
     assert client.execute("SELECT 1") == [(1,)]
