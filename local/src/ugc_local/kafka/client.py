@@ -384,7 +384,14 @@ class RecordWriter:
 
 def _consumer(settings: Mapping[str, str | int | bool], **more: str | int | bool) -> Consumer:
     """A consumer that belongs to no group; the driver wants a group's name all the same."""
-    return Consumer({**settings, "group.id": "ugc-local", "enable.auto.commit": False, **more})
+    bounded = {
+        # By default the driver reads 64 MiB ahead.
+        "queued.max.messages.kbytes": 4096,
+        "fetch.max.bytes": 4 << 20,
+        "max.partition.fetch.bytes": 1 << 20,
+    }
+    own = {"group.id": "ugc-local", "enable.auto.commit": False}
+    return Consumer({**settings, **bounded, **own, **more})
 
 
 def _record(message: Message) -> Record:
