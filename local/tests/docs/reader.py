@@ -126,7 +126,7 @@ def _clone(folder: Path) -> None:
     ).stdout.decode()  # fmt: skip
     for name in filter(None, listed.split("\0")):
         source, target = REPOSITORY / name, folder / name
-        if source.exists():  # or removed, and that not committed yet
+        if source.is_file():  # or removed, and that not committed yet
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
 
