@@ -160,7 +160,8 @@ def test_an_altered_score_is_found(tampered: Played) -> None:
     """A rating of the same viewer and film, a moment later, with another score."""
     tampered.day.admin.execute(
         "INSERT INTO ugc.reactions SELECT * REPLACE (now() + 60 AS _insert_by, "
-        "addMilliseconds(occurred_at, 1) AS occurred_at, if(score > 5, score - 1, score + 1) AS score) "
+        "addMilliseconds(occurred_at, 1) AS occurred_at, "
+        "if(score > 5, score - 1, score + 1) AS score) "
         "FROM ugc.reactions WHERE type = 'rating' AND isNotNull(score) "
         "AND (user_id, content_id) IN (SELECT user_id, content_id FROM ugc.reactions "
         "WHERE type = 'rating' GROUP BY user_id, content_id HAVING count() = 1) "
