@@ -1,7 +1,11 @@
 """The chdb engine behind a small interface: sessions, streams, inserts, kills, and its errors.
 
 One process has one engine, on one data path. Every query has a session of its own: a fresh
-engine connection with its own settings (about a millisecond), so nothing is left to reset.
+engine connection with its own settings (about a millisecond), so nothing is left to reset. Only a
+connection with temporary tables is kept, and put back in order after each query.
+
+It is longer than most modules: sessions, inserts and the engine are all that may touch chdb's
+connections, whose results and errors are read in one way, here.
 """
 
 import contextlib

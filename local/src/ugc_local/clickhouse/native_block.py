@@ -3,6 +3,8 @@
 The format says nowhere how long a block is: its end follows from its columns' types. The layouts
 are those of ClickHouse's src/DataTypes/Serializations, as written for `FORMAT Native` (no custom
 serialization), and are checked by the tests against bytes that the engine made.
+
+It is longer than most modules: it is one format, with all its types and in both directions.
 """
 
 from collections.abc import Callable, Iterable, Iterator
