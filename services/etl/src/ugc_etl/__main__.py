@@ -12,7 +12,9 @@ import click
 
 from ugc_etl.app import build_pipeline, deployment_of, open_clickhouse
 from ugc_etl.logs import log_to_stdout
-from ugc_etl.operations.command_line import audit, dead_letters, erase, load_settings
+from ugc_etl.operations.command_line import audit, erase, replay
+from ugc_etl.operations.dead_letter_commands import dead_letters
+from ugc_etl.operations.stores import load_settings
 from ugc_etl.ports import OutcomeUnknownError, RefusedError
 from ugc_etl.schema import SchemaError, ServerRefused, migrate
 from ugc_etl.settings import MigrateSettings, Settings
@@ -29,9 +31,8 @@ def main(context: click.Context) -> None:
     context.obj = os.environ
 
 
-main.add_command(audit)
-main.add_command(dead_letters)
-main.add_command(erase)
+for command in (audit, dead_letters, erase, replay):
+    main.add_command(command)
 
 
 @main.command()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from stores import create_topics, new_prefix
+from stores import create_topics, eventually, new_prefix
 from ugc_etl.adapters.kafka_tools import KafkaTools
 from ugc_etl.operations.memory import MemoryKafkaLog
 from ugc_etl.operations.ports import StoredRecord
@@ -48,12 +48,8 @@ class InMemory:
         self.log.ends[partition] = start + len(values) + 1
 
     def commit(self, partition, mark):
-        found = mark if isinstance(mark, Mark) else Foreign("some other tool")
+        found = mark if isinstance(mark, Mark) else Foreign(mark, "some other tool")
         self.log.committed.setdefault(self.group, {})[partition] = found
-
-    def keep(self, letters):
-        for each in letters:
-            self.log.keep(each)
 
 
 @dataclass
@@ -74,7 +70,11 @@ class Real:
         producer.begin_transaction()
         for n, value in enumerate(values):
             producer.produce(self.views, value, b"k", number, timestamp=NOW_MS + n)
+        partition = self.log.partitions([self.views])[number]
+        end = self.log.bounds([partition])[partition][1] + len(values) + 1
         producer.commit_transaction(30)
+        # The marker comes a little later than the answer.
+        eventually(lambda: self.log.bounds([partition])[partition][1] == end)
 
     def commit(self, partition, mark):
         consumer = Consumer({**self.connection, "group.id": self.group})
@@ -83,13 +83,6 @@ class Real:
         place = TopicPartition(partition.topic, partition.number, offset, metadata)
         consumer.commit(offsets=[place], asynchronous=False)
         consumer.close()
-
-    def keep(self, letters):
-        producer = Producer(self.connection)
-        for each in letters:
-            key, value, headers = each.to_record()
-            producer.produce(self.dead_letters, value, key, headers=headers)
-        assert producer.flush(30) == 0
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.integration)])
@@ -129,6 +122,13 @@ def test_records_are_read_by_range_and_markers_are_none(world):
     assert list(world.log.read(second, 0, 1)) == []
 
 
+def test_times_are_found(world):
+    first, second = world.log.partitions([world.views])
+    world.write(0, [b"a", b"b", b"c"])
+    assert world.log.at_time([first, second], NOW_MS + 1) == {first: 1, second: 0}
+    assert world.log.at_time([first], 2 * NOW_MS) == {first: 4}
+
+
 def test_marks_are_what_the_group_has_committed(world):
     first, second = world.log.partitions([world.views])
     intent = Intent(
@@ -144,7 +144,7 @@ def test_marks_are_what_the_group_has_committed(world):
 
 
 def test_letters_are_read_whole_and_withdrawn(world):
-    world.keep([letter(4), letter(5, None)])
+    world.log.publish(world.dead_letters, [letter(4), letter(5, None)])
     found = list(world.log.letters(world.dead_letters))
     assert {record.key: record.letter for record in found} == {
         f"{TOPIC_ID}:1:{offset}".encode(): each

@@ -7,7 +7,14 @@ from uuid import UUID
 from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
 from samples import view
-from stores import connect, create_topics, etl_environ, new_deployment, new_prefix
+from stores import (
+    connect,
+    create_topics,
+    etl_environ,
+    eventually,
+    new_deployment,
+    new_prefix,
+)
 from ugc_etl.__main__ import main
 from ugc_etl.adapters.kafka_tools import KafkaTools
 from ugc_etl.protocol.intent import Mark
@@ -48,11 +55,20 @@ class Stage:
         if in_transaction:
             producer.init_transactions(30)
             producer.begin_transaction()
+        failures = []
         for value in values:
-            producer.produce(self.topic, value, b"k", number, timestamp=self.now_ms)
+            producer.produce(
+                self.topic, value, b"k", number, timestamp=self.now_ms,
+                on_delivery=lambda failure, _: failures.append(failure) if failure else None,
+            )  # fmt: skip
         if in_transaction:
+            partition = self.partition(number)
+            end = self.log.bounds([partition])[partition][1] + len(values) + 1
             producer.commit_transaction(30)
+            # The marker comes a little later than the answer.
+            eventually(lambda: self.log.bounds([partition])[partition][1] == end)
         assert producer.flush(30) == 0
+        assert failures == []
 
     def views(self, count, first=0):
         return [encode_record(view(first + n, self.now_ms)) for n in range(count)]

@@ -136,7 +136,7 @@ def test_what_is_declared_is_in_flight():
 
 
 def test_another_tools_commit_differs_and_no_commit_is_told():
-    assert "some tool" in judge(replace(EXACT, later_mark=Foreign("some tool"))).differences[0]
+    assert "some tool" in judge(replace(EXACT, later_mark=Foreign(5, "some tool"))).differences[0]
     assert judge(replace(EXACT, mark=None, later_mark=None)).remarks == (
         "nothing is committed: audited up to the last row",
     )

@@ -14,8 +14,7 @@ LETTER = DeadLetter(
 
 def kept(*letters):
     kafka = MemoryKafkaLog()
-    for letter in letters:
-        kafka.keep(letter)
+    kafka.publish("letters", letters)
     return kafka
 
 
@@ -27,7 +26,7 @@ def test_the_last_of_a_place_counts_unless_it_was_withdrawn():
     kafka = kept(*(replace(LETTER, offset=offset) for offset in (5, 3, 4)))
     [third] = chosen(kafka, "letters", Choice(offset=3))
     kafka.withdraw("letters", [third])
-    kafka.keep(replace(LETTER, offset=4, reason=Reason.NOT_JSON))
+    kafka.publish("letters", [replace(LETTER, offset=4, reason=Reason.NOT_JSON)])
     found = chosen(kafka, "letters", Choice())
     assert offsets(found) == [4, 5]
     assert found[0].letter.reason is Reason.NOT_JSON

@@ -45,6 +45,14 @@ _READER = {
     "enable.partition.eof": True,
     "queued.max.messages.kbytes": 16 * 1024,
 }
+_WRITER = {
+    "acks": "all",
+    "enable.idempotence": True,
+    "linger.ms": 5,
+    # A dead letter is a record plus what is said of it.
+    "message.max.bytes": 2 * 1024 * 1024,
+    "compression.type": "lz4",
+}
 
 
 class KafkaTools:
@@ -79,6 +87,12 @@ class KafkaTools:
         """The log start offsets and the last stable offsets."""
         starts, ends = self._offsets(partitions, _EARLIEST), self._offsets(partitions, _LATEST)
         return {p: (starts[p], ends[p]) for p in partitions}
+
+    def at_time(self, partitions: Sequence[Partition], time_ms: int) -> dict[Partition, int]:
+        """By the brokers' time indexes."""
+        ends = self._offsets(partitions, _LATEST)
+        found = self._offsets(partitions, OffsetSpec.for_timestamp(time_ms))
+        return {p: ends[p] if found[p] < 0 else found[p] for p in partitions}
 
     def marks(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Mark | Foreign]:
         """The group's stable offsets and their metadata."""
@@ -127,27 +141,39 @@ class KafkaTools:
             for message in self._consume(partition, first, last):
                 yield _letter_record(partition, message)
 
+    def publish(self, topic: str, letters: Sequence[DeadLetter]) -> None:
+        """Produce each letter as the consumers do, acknowledged by all in sync."""
+        self._produce(topic, [(*letter.to_record(), -1) for letter in letters])
+
     def withdraw(self, topic: str, letters: Sequence[LetterRecord]) -> None:
         """Produce a null value for each, acknowledged by all in sync."""
+        self._produce(topic, [(letter.key, None, [], letter.partition) for letter in letters])
+
+    def close(self) -> None:
+        """Nothing is held: everything produced has been answered."""
+
+    def _produce(
+        self,
+        topic: str,
+        records: Sequence[tuple[bytes, bytes | None, list[tuple[str, bytes | None]], int]],
+    ) -> None:
+        """Records of (key, value, headers, partition); -1 lets the key choose."""
         if self._producer is None:
-            self._producer = Producer(
-                {**self._connection, "acks": "all", "enable.idempotence": True, "linger.ms": 5}
-            )
+            self._producer = Producer({**self._connection, **_WRITER})
         failures: list[KafkaError] = []
 
         def answered(failure: KafkaError | None, _: Message) -> None:
             if failure is not None:
                 failures.append(failure)
 
-        for letter in letters:
-            self._producer.produce(topic, None, letter.key, letter.partition, on_delivery=answered)
+        for key, value, headers, partition in records:
+            self._producer.produce(
+                topic, value, key, partition, headers=[*headers], on_delivery=answered
+            )
             self._producer.poll(0)
         if self._producer.flush(_SILENCE_S) or failures:
             why = failures[0].str() if failures else "no answer"
-            raise OutcomeUnknownError(f"dead letters could not be withdrawn from {topic}: {why}")
-
-    def close(self) -> None:
-        """Nothing is held: everything produced has been answered."""
+            raise OutcomeUnknownError(f"{topic} did not take dead letters: {why}")
 
     def _offsets(self, partitions: Sequence[Partition], which: OffsetSpec) -> dict[Partition, int]:
         if not partitions:

@@ -24,7 +24,7 @@ class MemoryKafkaLog:
         ends: last stable offsets, where they are beyond the last record.
         committed: by group.
         letter_log: the dead-letter topic's one partition; None where it is not there.
-        failures: raised first, one at each withdrawal.
+        failures: raised first, one at each publication or withdrawal.
     """
 
     logs: dict[Partition, list[StoredRecord]] = field(default_factory=dict)
@@ -33,11 +33,6 @@ class MemoryKafkaLog:
     committed: dict[str, dict[Partition, Mark | Foreign]] = field(default_factory=dict)
     letter_log: list[LetterRecord] | None = field(default_factory=list)
     failures: deque[Exception] = field(default_factory=deque)
-
-    def keep(self, letter: DeadLetter) -> None:
-        """Publish a dead letter."""
-        key, value, _ = letter.to_record()
-        self._append(key, letter, len(value))
 
     def partitions(self, topics: Sequence[str]) -> list[Partition]:
         """Those that have a log."""
@@ -49,6 +44,16 @@ class MemoryKafkaLog:
             p: (
                 self.starts.get(p, 0),
                 self.ends.get(p, self.logs[p][-1].offset + 1 if self.logs[p] else 0),
+            )
+            for p in partitions
+        }
+
+    def at_time(self, partitions: Sequence[Partition], time_ms: int) -> Mapping[Partition, int]:
+        """By the records' timestamps."""
+        return {
+            p: next(
+                (r.offset for r in self.logs[p] if r.timestamp_ms >= time_ms),
+                self.bounds([p])[p][1],
             )
             for p in partitions
         }
@@ -70,6 +75,14 @@ class MemoryKafkaLog:
         if self.letter_log is None:
             raise RefusedError(f"there is no topic {topic}")
         return iter(list(self.letter_log))
+
+    def publish(self, topic: str, letters: Sequence[DeadLetter]) -> None:
+        """Append them."""
+        if self.failures:
+            raise self.failures.popleft()
+        for letter in letters:
+            key, value, _ = letter.to_record()
+            self._append(key, letter, len(value))
 
     def withdraw(self, topic: str, letters: Sequence[LetterRecord]) -> None:
         """Append null values."""

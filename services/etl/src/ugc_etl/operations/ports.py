@@ -52,6 +52,9 @@ class KafkaLog(Protocol):
     def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, tuple[int, int]]:
         """For each partition its first kept offset and the one behind its last stable record."""
 
+    def at_time(self, partitions: Sequence[Partition], time_ms: int) -> Mapping[Partition, int]:
+        """For each partition the first offset with that timestamp or a later one, else the end."""
+
     def marks(
         self, group: str, partitions: Sequence[Partition]
     ) -> Mapping[Partition, Mark | Foreign]:
@@ -68,6 +71,9 @@ class KafkaLog(Protocol):
 
         Of one place, the last record counts. Raises RefusedError for one that is no dead letter.
         """
+
+    def publish(self, topic: str, letters: Sequence[DeadLetter]) -> None:
+        """Keep every letter under its place; repeating one changes nothing. Waits until kept."""
 
     def withdraw(self, topic: str, letters: Sequence[LetterRecord]) -> None:
         """Write a null value under each letter's key into its partition; waits until kept."""

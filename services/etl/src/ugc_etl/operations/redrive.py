@@ -18,11 +18,12 @@ from ugc_events import DeadLetter, Family
 from ugc_etl.decode import Decoder
 from ugc_etl.erasure import ledger_sql
 from ugc_etl.operations.ports import KafkaLog, LetterRecord, Sql
+from ugc_etl.operations.reread import records_of
 from ugc_etl.operations.rows_once import ErasedList, Pace, RowsOnce
 from ugc_etl.ports import RefusedError
 from ugc_etl.protocol.intent import Foreign, Mark
 from ugc_etl.pseudonym import viewers
-from ugc_etl.records import KeyAndHeaders, Partition, Records
+from ugc_etl.records import Partition
 from ugc_etl.row_table import Rows
 from ugc_etl.schema import Deployment
 
@@ -107,7 +108,7 @@ class Redrive:
                 self.rows.insert(family, partition, decision.row, token)
             except RefusedError as error:
                 # A refusal does not mean that nothing landed.
-                if not self.rows.covered(family, partition, [letter.offset], None):
+                if not self.rows.covered(family, partition, [letter.offset]):
                     return Decision(decision.record, letter, Step.STAY, str(error))
         self.kafka.withdraw(self.letters_topic, [decision.record])
         return decision
@@ -128,9 +129,9 @@ class Redrive:
                 yield Decision(record, letter, Step.STAY, f"{letter.topic} is no topic of ours")
             return
         offsets = [letter.offset for letter in letters]
-        covered = self.rows.covered(family, partition, offsets, None)
+        covered = self.rows.covered(family, partition, offsets)
         covered |= self._erased_places(partition, offsets)
-        decoded = Decoder(family).decode(_records(partition, letters), self.now_ms)[partition]
+        decoded = Decoder(family).decode(records_of(partition, letters), self.now_ms)[partition]
         rows = {
             int(offset): decoded.rows.between(i, i + 1)
             for i, offset in enumerate(decoded.rows["_offset"])
@@ -192,14 +193,3 @@ def settled_before(
     if not isinstance(mark, Mark) or mark.topic_id != partition.topic_id:
         return 0
     return mark.offset
-
-
-def _records(partition: Partition, letters: Sequence[DeadLetter]) -> Records:
-    return Records(
-        partitions=[partition],
-        owners=np.zeros(len(letters), np.intp),
-        offsets=np.array([letter.offset for letter in letters], np.int64),
-        timestamps_ms=np.array([letter.timestamp_ms for letter in letters], np.int64),
-        values=[letter.value for letter in letters],
-        key_and_headers=lambda place: KeyAndHeaders(letters[place].key, letters[place].headers),
-    )

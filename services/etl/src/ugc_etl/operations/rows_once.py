@@ -101,18 +101,28 @@ class RowsOnce:
         self._key = pseudonym_key
         self._deadline_s = deadline_s
 
-    def covered(
-        self, family: Family, partition: Partition, offsets: Collection[int], generation: int | None
-    ) -> set[int]:
-        """Which of the offsets have a row: of the generation, or of any where that is None."""
+    def covered(self, family: Family, partition: Partition, offsets: Collection[int]) -> set[int]:
+        """Which of the offsets have a row of any generation. Not for many thousands."""
         if not offsets:
             return set()
         listed = ", ".join(map(str, sorted(offsets)))
+        rows = self._sql.execute(
+            f"SELECT DISTINCT _offset FROM {self._deployment.table(family.table)}"
+            f" WHERE _topic_id = toUUID('{UUID(partition.topic_id)}')"
+            f" AND _partition = {partition.number} AND _offset IN ({listed})"
+        )
+        return {int(offset) for (offset,) in rows}
+
+    def covered_between(
+        self, family: Family, partition: Partition, start: int, end: int, generation: int | None
+    ) -> set[int]:
+        """The same of the offsets [start, end): of one generation, or of any for None."""
         of_generation = "" if generation is None else f" AND _generation = {generation}"
         rows = self._sql.execute(
             f"SELECT DISTINCT _offset FROM {self._deployment.table(family.table)}"
             f" WHERE _topic_id = toUUID('{UUID(partition.topic_id)}')"
-            f" AND _partition = {partition.number} AND _offset IN ({listed}){of_generation}"
+            f" AND _partition = {partition.number}"
+            f" AND _offset >= {start} AND _offset < {end}{of_generation}"
         )
         return {int(offset) for (offset,) in rows}
 

@@ -54,6 +54,7 @@ WHERE reaction.bookmarked = 1
 GROUP BY reaction.content_id
 COMMENT 'Current bookmarks of films that have any';
 
+-- Of a range that is being replayed one generation counts: the old one, until the new one is whole.
 CREATE OR REPLACE VIEW $analytics.events $on_cluster
 (
     family String COMMENT 'Family of events',
@@ -64,9 +65,29 @@ CREATE OR REPLACE VIEW $analytics.events $on_cluster
 )
 DEFINER = $definer SQL SECURITY DEFINER
 AS
-SELECT 'views' AS family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received FROM $database.views GROUP BY type
+WITH
+    (
+        SELECT groupArray((topic_id, partition, start, end, generation, state))
+        FROM
+        (
+            SELECT topic_id, partition, start, end, generation, argMax(state, updated_at) AS state
+            FROM $database.replays
+            GROUP BY topic_id, partition, start, end, generation
+        )
+        WHERE state IN ('building', 'replacing')
+    ) AS uncounted
+SELECT 'views' AS family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received
+FROM $database.views
+WHERE NOT arrayExists(r -> r.1 = _topic_id AND r.2 = _partition AND _offset >= r.3 AND _offset < r.4 AND if(r.6 = 'building', _generation = r.5, _generation < r.5), uncounted)
+GROUP BY type
 UNION ALL
-SELECT 'interactions' AS family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received FROM $database.interactions GROUP BY type
+SELECT 'interactions' AS family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received
+FROM $database.interactions
+WHERE NOT arrayExists(r -> r.1 = _topic_id AND r.2 = _partition AND _offset >= r.3 AND _offset < r.4 AND if(r.6 = 'building', _generation = r.5, _generation < r.5), uncounted)
+GROUP BY type
 UNION ALL
-SELECT 'reactions' AS family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received FROM $database.reactions GROUP BY type
+SELECT 'reactions' AS family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received
+FROM $database.reactions
+WHERE NOT arrayExists(r -> r.1 = _topic_id AND r.2 = _partition AND _offset >= r.3 AND _offset < r.4 AND if(r.6 = 'building', _generation = r.5, _generation < r.5), uncounted)
+GROUP BY type
 COMMENT 'Rows and events of the raw tables by type';

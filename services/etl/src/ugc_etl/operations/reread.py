@@ -1,0 +1,170 @@
+"""Records that are read from Kafka once more, and what becomes of each: the tools' second look.
+
+Records are taken in windows of offsets, each of one month, so that every repetition makes the same
+blocks: one block is one part, there whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Protocol
+from uuid import UUID
+
+import numpy as np
+from ugc_events import DeadLetter, Family
+from ugc_events.dead_letters import Headers
+
+from ugc_etl.batch import month_of
+from ugc_etl.decode import Decoder
+from ugc_etl.operations.ports import KafkaLog, Sql, StoredRecord
+from ugc_etl.operations.rows_once import ErasedList
+from ugc_etl.operations.spans import neighbours
+from ugc_etl.protocol.ranges import Ranges
+from ugc_etl.pseudonym import viewers
+from ugc_etl.records import KeyAndHeaders, Partition, Records
+from ugc_etl.row_table import Rows
+from ugc_etl.schema import Deployment
+
+WINDOW = 10_000
+"""Offsets of a window."""
+_WINDOW_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A window's records, each in one of the three.
+
+    Attributes:
+        partition, start, end: the offsets from its first record to behind its last.
+        rows: of the records that can be taken.
+        letters: of those that cannot.
+        erased: offsets of those that are of erased viewers, or in the ledger already.
+    """
+
+    partition: Partition
+    start: int
+    end: int
+    rows: Rows
+    letters: Sequence[DeadLetter]
+    erased: frozenset[int]
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.letters) + len(self.erased)
+
+    def token(self, table: str, generation: int) -> str:
+        """Names the insert of exactly these rows."""
+        offsets = blake2b(self.rows["_offset"].tobytes(), digest_size=8).hexdigest()
+        return (
+            f"reread:{self.partition.topic_id}:{self.partition.number}:{self.start}-{self.end}"
+            f":{table}:{generation}:{offsets}"
+        )
+
+    def without(self, offsets: set[int]) -> Piece:
+        """The same without the rows at these offsets."""
+        keep = ~np.isin(self.rows["_offset"], np.array(sorted(offsets), np.uint64))
+        return Piece(
+            self.partition, self.start, self.end, self.rows.where(keep), self.letters, self.erased
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rereader:
+    """Reads one family's records again."""
+
+    kafka: KafkaLog
+    sql: Sql
+    deployment: Deployment
+    family: Family
+    erased: ErasedList
+    pseudonym_key: bytes
+    now_ms: int
+
+    def pieces(self, partition: Partition, wanted: Ranges) -> Iterator[Piece]:
+        """Every record of the wanted offsets that Kafka keeps, in order."""
+        decoder = Decoder(self.family)
+        for group in neighbours(wanted):
+            for records in _windows(_within(self.kafka, partition, group)):
+                yield self._piece(decoder, partition, records)
+
+    def _piece(
+        self, decoder: Decoder, partition: Partition, records: Sequence[StoredRecord]
+    ) -> Piece:
+        decoded = decoder.decode(records_of(partition, records), self.now_ms)[partition]
+        start, end = records[0].offset, records[-1].offset + 1
+        ledger = self._ledger(partition, start, end)
+        of_erased = self.erased.now().mask(
+            viewers(decoded.rows["user_id"], self.pseudonym_key), decoded.rows["_timestamp"]
+        )
+        offsets = decoded.rows["_offset"]
+        gone = of_erased | np.isin(offsets, np.array(sorted(ledger), np.uint64))
+        letters = [letter for letter in decoded.dead_letters if letter.offset not in ledger]
+        erased = {int(offset) for offset in offsets[gone]}
+        erased |= {letter.offset for letter in decoded.dead_letters if letter.offset in ledger}
+        return Piece(partition, start, end, decoded.rows.where(~gone), letters, frozenset(erased))
+
+    def _ledger(self, partition: Partition, start: int, end: int) -> set[int]:
+        rows = self.sql.execute(
+            f"SELECT DISTINCT offset FROM {self.deployment.table('erased_places')}"
+            f" WHERE topic_id = toUUID('{UUID(partition.topic_id)}')"
+            f" AND partition = {partition.number} AND offset >= {start} AND offset < {end}"
+        )
+        return {int(offset) for (offset,) in rows}
+
+
+def _within(kafka: KafkaLog, partition: Partition, group: Ranges) -> Iterator[StoredRecord]:
+    """The records of a group of ranges, read in one go."""
+    wanted = iter(group.parts)
+    span = next(wanted)
+    for record in kafka.read(partition, group.parts[0][0], group.end):
+        while record.offset >= span[1]:
+            span = next(wanted)
+        if record.offset >= span[0]:
+            yield record
+
+
+def _windows(records: Iterable[StoredRecord]) -> Iterator[list[StoredRecord]]:
+    window: list[StoredRecord] = []
+    size_bytes = 0
+    month = (0, 0)
+    for record in records:
+        value_bytes = len(record.value or b"")
+        if window and (
+            record.offset // WINDOW != window[0].offset // WINDOW
+            or not month[0] <= record.timestamp_ms < month[1]
+            or size_bytes + value_bytes > _WINDOW_BYTES
+        ):
+            yield window
+            window, size_bytes = [], 0
+        if not window:
+            month = month_of(record.timestamp_ms)
+        window.append(record)
+        size_bytes += value_bytes
+    if window:
+        yield window
+
+
+class _Recorded(Protocol):
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp_ms(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+def records_of(partition: Partition, recorded: Sequence[_Recorded]) -> Records:
+    """Records of one partition, for a decoder."""
+    return Records(
+        partitions=[partition],
+        owners=np.zeros(len(recorded), np.intp),
+        offsets=np.array([record.offset for record in recorded], np.int64),
+        timestamps_ms=np.array([record.timestamp_ms for record in recorded], np.int64),
+        values=[record.value for record in recorded],
+        key_and_headers=lambda place: KeyAndHeaders(recorded[place].key, recorded[place].headers),
+    )

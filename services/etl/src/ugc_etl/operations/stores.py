@@ -1,0 +1,127 @@
+"""The stores of a command, from its settings, and how it tells what goes wrong.
+
+Exit codes: 0 all is well, 1 something is not, 2 it could not be found out or done.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import click
+from ugc_events import FAMILIES, Family
+from ugc_events.registry import DEAD_LETTERS_TOPIC
+from ugc_settings import SettingsError, load
+
+from ugc_etl.adapters.clickhouse import ClickHouse
+from ugc_etl.adapters.kafka_tools import KafkaTools
+from ugc_etl.app import deployment_of, open_clickhouse
+from ugc_etl.operations.coverage import TooScatteredError
+from ugc_etl.operations.reread import Rereader
+from ugc_etl.operations.rows_once import Clock, ErasedList, RowsOnce
+from ugc_etl.operations.settings import ToolSettings, WriterSettings
+from ugc_etl.ports import OutcomeUnknownError, RefusedError
+from ugc_etl.schema import Deployment, ServerRefused
+
+T = TypeVar("T")
+
+CLOCK = Clock(time.monotonic, time.sleep)
+_ANSWER_S = 600.0
+"""ClickHouse tells its progress while it works; silence for so long is a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What a command works on.
+
+    Attributes:
+        families: by topic, with the deployment's prefix.
+        letters_topic: of the dead letters.
+    """
+
+    kafka: KafkaTools
+    clickhouse: ClickHouse
+    deployment: Deployment
+    families: Mapping[str, Family]
+    letters_topic: str
+    group: str
+
+
+@contextmanager
+def open_stores(settings: ToolSettings) -> Iterator[Stores]:
+    """Kafka and ClickHouse of the settings; a failure ends the command with its sentence."""
+    prefix = settings.kafka.kafka_topic_prefix
+    kafka = KafkaTools(settings.kafka.librdkafka())
+    clickhouse = open_clickhouse(settings.clickhouse, _ANSWER_S)
+    try:
+        yield Stores(
+            kafka,
+            clickhouse,
+            deployment_of(settings.clickhouse),
+            {family.topic_of(prefix): family for family in FAMILIES},
+            prefix + DEAD_LETTERS_TOPIC,
+            settings.kafka_group_id,
+        )
+    except (RefusedError, OutcomeUnknownError, ServerRefused, TooScatteredError) as error:
+        click.echo(f"could not: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        click.echo("interrupted; repeating the command goes on", err=True)
+        sys.exit(130)
+    finally:
+        clickhouse.close()
+        kafka.close()
+
+
+def progress(sentence: str) -> None:
+    """Tell what goes on, beside the answer."""
+    click.echo(f"… {sentence}", err=True)
+
+
+def rereader(stores: Stores, settings: WriterSettings, family: Family) -> Rereader:
+    """What reads a family's records again."""
+    return Rereader(
+        stores.kafka,
+        stores.clickhouse,
+        stores.deployment,
+        family,
+        ErasedList(stores.clickhouse, stores.deployment, CLOCK),
+        settings.pseudonym_key.reveal().encode(),
+        now_ms(),
+    )
+
+
+def now_ms() -> int:
+    """The time of day, ms since the epoch."""
+    return int(time.time() * 1000)
+
+
+def in_ms(time_: datetime | None) -> int | None:
+    """A time of an option, which is UTC, in ms since the epoch."""
+    return None if time_ is None else int(time_.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def rows_once(stores: Stores, settings: WriterSettings) -> RowsOnce:
+    """What inserts rows for the commands."""
+    return RowsOnce(
+        stores.clickhouse,
+        stores.clickhouse,
+        stores.deployment,
+        CLOCK,
+        pseudonym_key=settings.pseudonym_key.reveal().encode(),
+        deadline_s=settings.insert_deadline_s,
+    )
+
+
+def load_settings(kind: type[T], environ: Mapping[str, str]) -> T:
+    """The settings, or the end with a line for each that is wrong."""
+    try:
+        return load(kind, environ)
+    except SettingsError as error:
+        click.echo(error, err=True)
+        sys.exit(2)
