@@ -202,7 +202,8 @@ class TestHttpSessions:
         name = uuid.uuid4().hex
         mark = f"locked {name}"
         slow = (
-            f"/* {mark} */ SELECT sleepEachRow(0.1) FROM numbers(100) SETTINGS max_block_size = 1"
+            f"/* {mark} */ SELECT count() FROM numbers(100) WHERE sleepEachRow(0.1) = 0"
+            " SETTINGS max_block_size = 1"
         )
         asking = threading.Thread(target=server.request, args=(slow,), kwargs={"session_id": name})
         asking.start()
