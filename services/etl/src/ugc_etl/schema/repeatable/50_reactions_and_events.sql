@@ -76,18 +76,15 @@ WITH
         )
         WHERE state IN ('building', 'replacing')
     ) AS uncounted
-SELECT 'views' AS family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received
-FROM $database.views
+SELECT family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received
+FROM
+(
+    SELECT 'views' AS family, type, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.views
+    UNION ALL
+    SELECT 'interactions' AS family, type, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.interactions
+    UNION ALL
+    SELECT 'reactions' AS family, type, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.reactions
+)
 WHERE NOT arrayExists(r -> r.1 = _topic_id AND r.2 = _partition AND _offset >= r.3 AND _offset < r.4 AND if(r.6 = 'building', _generation = r.5, _generation < r.5), uncounted)
-GROUP BY type
-UNION ALL
-SELECT 'interactions' AS family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received
-FROM $database.interactions
-WHERE NOT arrayExists(r -> r.1 = _topic_id AND r.2 = _partition AND _offset >= r.3 AND _offset < r.4 AND if(r.6 = 'building', _generation = r.5, _generation < r.5), uncounted)
-GROUP BY type
-UNION ALL
-SELECT 'reactions' AS family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received
-FROM $database.reactions
-WHERE NOT arrayExists(r -> r.1 = _topic_id AND r.2 = _partition AND _offset >= r.3 AND _offset < r.4 AND if(r.6 = 'building', _generation = r.5, _generation < r.5), uncounted)
-GROUP BY type
+GROUP BY family, type
 COMMENT 'Rows and events of the raw tables by type';
