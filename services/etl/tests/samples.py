@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
-from ugc_etl.adapters.memory import StoredRecord, records_of
+from ugc_etl.adapters.memory import records_of
+from ugc_etl.operations.ports import StoredRecord
 from ugc_etl.records import Partition, Records
 from ugc_events import (
     Bookmark,

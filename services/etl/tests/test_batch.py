@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import NOW_MS, partition, views
-from ugc_etl.adapters.memory import StoredRecord, records_of
+from ugc_etl.adapters.memory import records_of
 from ugc_etl.batch import BatchPolicy, OpenBatch, month_of
 from ugc_etl.decode import Decoder
+from ugc_etl.operations.ports import StoredRecord
 from ugc_events.registry import VIEWS
 
 MONTHS = [month_of(NOW_MS)[0] - 1, month_of(NOW_MS)[0], NOW_MS, month_of(NOW_MS)[1]]

@@ -25,6 +25,9 @@ from ugc_events.events import (
 DEAD_LETTERS_TOPIC = "ugc.dead-letters.v1"
 CONTROL_TOPIC = "ugc.etl.control.v1"
 
+DEAD_LETTER_GRACE_MS = 5000
+"""How long after its timestamp a dead letter is still taken: what clocks may differ."""
+
 _DAY_MS = 86_400_000
 
 
@@ -162,7 +165,13 @@ def topics(prefix: str = "") -> list[TopicSpec]:
         TopicSpec(
             prefix + DEAD_LETTERS_TOPIC,
             partitioned=True,
-            config={"cleanup.policy": "compact", "max.message.bytes": str(2 * 1024 * 1024)},
+            # A letter's timestamp is the time until which it may be written: one that a stopped
+            # consumer sends later, when the place may have a row, is refused.
+            config={
+                "cleanup.policy": "compact",
+                "max.message.bytes": str(2 * 1024 * 1024),
+                "message.timestamp.before.max.ms": str(DEAD_LETTER_GRACE_MS),
+            },
         ),
         TopicSpec(prefix + CONTROL_TOPIC, partitioned=False, config={"cleanup.policy": "compact"}),
     ]

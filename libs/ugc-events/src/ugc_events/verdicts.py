@@ -18,6 +18,7 @@ class Reason(StrEnum):
     IN_THE_FUTURE = "in_the_future"
     TOO_LARGE = "too_large"
     FUTURE_VERSION = "future_version"
+    REFUSED_BY_STORE = "refused_by_store"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ugc_events import FAMILIES
-from ugc_events.registry import DEAD_LETTERS_TOPIC
+from ugc_events.registry import DEAD_LETTER_GRACE_MS, DEAD_LETTERS_TOPIC
 
 from ugc_etl.adapters.clickhouse import ClickHouse, ClickHouseAddress
+from ugc_etl.adapters.clickhouse_tables import ClickHouseTables
 from ugc_etl.adapters.kafka import GroupOffsetLog, KafkaDeadLetters, KafkaSource
+from ugc_etl.adapters.kafka_tools import KafkaTools
 from ugc_etl.backoff import Backoff
 from ugc_etl.batch import BatchPolicy
+from ugc_etl.contract_version import contract_version
 from ugc_etl.dead_letter_limit import DeadLetterLimit
 from ugc_etl.delivery import Deliverer, Route
+from ugc_etl.letters import TopicLetterBox
 from ugc_etl.metrics import Metrics
 from ugc_etl.outage import Outage
+from ugc_etl.performer import Performer
 from ugc_etl.pipeline import Pipeline, PipelineOptions, Runtime
 from ugc_etl.probes import Health, serve
+from ugc_etl.protocol import Rules, Timing
+from ugc_etl.protocol.facts import Fact
 from ugc_etl.readiness import missing
 from ugc_etl.schema import Deployment
 from ugc_etl.settings import ClickHouseSettings, Settings
@@ -84,8 +91,12 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
         group_id=settings.kafka_group_id,
         topics=[family.topic_of(prefix) for family in FAMILIES],
         monotonic_s=time.monotonic,
+        session_timeout_ms=settings.kafka_session_timeout_ms,
     )
     dead_letters = KafkaDeadLetters(connection, topic=prefix + DEAD_LETTERS_TOPIC)
+    tables = ClickHouseTables(clickhouse, deployment)
+    tools = KafkaTools(connection)
+    letter_box = TopicLetterBox(tools, prefix + DEAD_LETTERS_TOPIC, time.time)
     executor = futures.ThreadPoolExecutor(settings.insert_threads, "insert")
     deliverer = Deliverer(
         routes={
@@ -93,7 +104,9 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
             for family in FAMILIES
         },
         writer=clickhouse,
+        tables=tables,
         dead_letters=dead_letters,
+        letter_box=letter_box,
         limit=DeadLetterLimit(settings.dead_letter_limit),
         pseudonym_key=settings.pseudonym_key.reveal().encode(),
         wall_s=time.time,
@@ -104,6 +117,16 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
         offset_log=GroupOffsetLog(source),
         writer=clickhouse,
         deliverer=deliverer,
+        performer=Performer(deliverer=deliverer, tables=tables, letter_box=letter_box),
+        rules=Rules(
+            timing=Timing(
+                deadline_s=int(settings.insert_deadline_s),
+                hunt_deadline_s=int(settings.hunt_deadline_s),
+                fence_s=2 * DEAD_LETTER_GRACE_MS / 1000,
+            ),
+            decoder=contract_version(FAMILIES),
+            shards=1,
+        ),
         policy=BatchPolicy(
             max_rows=settings.batch_max_rows,
             max_bytes=settings.batch_max_bytes,
@@ -111,7 +134,6 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
             max_batches_per_s=settings.inserts_per_s_target,
         ),
         options=PipelineOptions(
-            insert_deadline_s=settings.insert_deadline_s,
             grace_s=settings.shutdown_grace_s,
             max_buffered_bytes=settings.buffer_max_bytes,
         ),
@@ -132,6 +154,7 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
         # Cut what is still in flight: the threads end with it.
         clickhouse.close()
         dead_letters.close()
+        tools.close()
         executor.shutdown(cancel_futures=True)
         probes.shutdown()
         probes.server_close()
@@ -164,7 +187,7 @@ def deployment_of(settings: ClickHouseSettings) -> Deployment:
     )
 
 
-def _wait(attempts: Collection[futures.Future[None]], timeout_s: float) -> None:
+def _wait(attempts: Collection[futures.Future[Fact]], timeout_s: float) -> None:
     if attempts:
         futures.wait(attempts, timeout_s, futures.FIRST_COMPLETED)
     else:

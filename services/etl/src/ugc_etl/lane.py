@@ -1,4 +1,4 @@
-"""What is held of one partition: the batch that grows, those that wait, the one in flight."""
+"""What is held of one partition: its course, and the records from where the course stands on."""
 
 from __future__ import annotations
 
@@ -6,32 +6,18 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from ugc_etl.batch import Batch, BatchPolicy, OpenBatch
+from ugc_etl.batch import MAX_BATCH_ROWS, Batch, BatchPolicy, OpenBatch
 from ugc_etl.decode import Decoded
-from ugc_etl.delivery import Delivery
+from ugc_etl.delivery import Delivery, part_of
 from ugc_etl.ports import RefusedError
+from ugc_etl.protocol import Course, Intent, Ranges
+from ugc_etl.protocol.actions import Action
+from ugc_etl.protocol.facts import Fact
 from ugc_etl.records import Partition
 
 _MAX_WAITING = 2
-
-
-@dataclass(slots=True)
-class Flight:
-    """The batch in flight.
-
-    Attributes:
-        delivery: the batch and how far it is.
-        attempt: the running attempt; None while a delay passes, or when it is delivered.
-        delivered: all is done but the commit.
-        failures: unknown outcomes in a row.
-        retry_at_s: when the delay is over, by the loop's clock.
-    """
-
-    delivery: Delivery
-    attempt: Future[None] | None = None
-    delivered: bool = False
-    failures: int = 0
-    retry_at_s: float = 0.0
+_WHOLE = BatchPolicy(max_rows=MAX_BATCH_ROWS, max_bytes=1 << 40)
+"""Cuts nothing: the records of an intent that is taken over were cut by who declared it."""
 
 
 @dataclass(slots=True)
@@ -41,23 +27,41 @@ class Lane:
     Attributes:
         partition: which.
         policy: how its batches are cut.
-        done: every record before this offset is delivered and committed.
+        course: the protocol's state.
+        started_at: where reading began.
         next_offset: no record before this may come.
+        taken_over_end: the end of the intent that was found; records before it are one batch.
         waiting: batches that are cut and cannot go yet: one is in flight at a time.
-        flight: the batch in flight.
+        flight: the batch whose intent is declared, or about to be.
+        delivery: of the declared intent.
+        landed: what was delivered and is not committed yet.
+        task: the action that runs in a thread.
+        action: which one that is.
+        failures: unknown outcomes in a row.
+        retry_at_s: when the delay after them is over, by the loop's clock.
         paused: whether the source was told to stop reading it.
     """
 
     partition: Partition
     policy: BatchPolicy
-    done: int
+    course: Course
+    started_at: int
     next_offset: int
+    taken_over_end: int = 0
     waiting: deque[Batch] = field(default_factory=deque)
-    flight: Flight | None = None
+    flight: Batch | None = None
+    delivery: Delivery | None = None
+    landed: Delivery | None = None
+    task: Future[Fact] | None = None
+    action: Action | None = None
+    failures: int = 0
+    retry_at_s: float = 0.0
     paused: bool = False
     open: OpenBatch = field(init=False)
+    _taken_over: OpenBatch = field(init=False)
 
     def __post_init__(self) -> None:
+        self._taken_over = OpenBatch(self.partition, _WHOLE)
         self.drop_unsent()
 
     def take(self, decoded: Decoded, now_s: float) -> None:
@@ -68,21 +72,78 @@ class Lane:
                 f"{self.partition} was read up to offset {self.next_offset - 1} and then again "
                 f"from {offsets[0]}: going on would insert records twice"
             )
-        self.waiting.extend(self.open.add(decoded, now_s))
         self.next_offset = int(offsets[-1]) + 1
+        of_intent = int((offsets < self.taken_over_end).sum())
+        if of_intent:
+            self.waiting.extend(self._taken_over.add(decoded.between(0, of_intent), now_s))
+        if of_intent < len(decoded):
+            rest = decoded.between(of_intent, len(decoded))
+            self.waiting.extend(self.open.add(rest, now_s))
+
+    def has(self, start: int, end: int) -> bool:
+        """Whether all records of [start, end) are held; makes them the flight if so."""
+        if self.flight is not None and self.flight.start <= start and end <= self.flight.end:
+            return True
+        # The last record of an intent is right before its end.
+        if self.next_offset < end or not len(self._taken_over):
+            return False
+        self.flight = self._taken_over.close()
+        return True
 
     def next_batch(self, now_s: float, age_s: float) -> Batch | None:
-        """The batch to send now, if there is one and none is in flight."""
-        if self.flight is not None:
-            return None
+        """The batch to declare now, if there is one; the course must want it."""
+        self._put_back()
+        while self.waiting and self.waiting[0].end <= self.course.offset:
+            self.waiting.popleft()
         if self.waiting:
-            return self.waiting.popleft()
-        return self.open.close() if self.open.is_due(now_s, age_s) else None
+            batch = self.waiting.popleft()
+        elif self.open.is_due(now_s, age_s):
+            batch = self.open.close()
+        else:
+            return None
+        if batch.end <= self.course.offset:
+            return None
+        if batch.start < self.course.offset:
+            batch = part_of(batch, self.course.offset, batch.end)
+        self.flight = batch
+        return batch
+
+    def fit(self, intent: Intent) -> None:
+        """Make the flight exactly the intent's; what is behind it waits."""
+        flight = self.flight
+        if flight is None:
+            raise AssertionError(f"{self.partition}: no records of {intent}")
+        if intent.end < flight.end:
+            self.waiting.appendleft(part_of(flight, intent.end, flight.end))
+        if (flight.start, flight.end) != (intent.start, intent.end):
+            self.flight = part_of(flight, intent.start, intent.end)
+
+    def deliver(self, intent: Intent, skip: Ranges) -> Delivery:
+        """The delivery of the declared intent, as far as it has come."""
+        if self.delivery is None or self.delivery.intent != intent:
+            if self.flight is None:
+                raise AssertionError(f"{self.partition}: no records of {intent}")
+            self.delivery = Delivery(intent, self.flight, skip)
+        return self.delivery
+
+    def delivered(self) -> None:
+        """The flight is through."""
+        self.landed, self.delivery, self.flight = self.delivery, None, None
 
     def drop_unsent(self) -> None:
         """Forget what is not in flight: it is read again by whoever owns the partition next."""
         self.open = OpenBatch(self.partition, self.policy)
         self.waiting.clear()
+
+    def _put_back(self) -> None:
+        """What was held for an intent that is settled comes first again, unless it is done."""
+        if len(self._taken_over):
+            self.waiting.appendleft(self._taken_over.close())
+        # Records of it that are still to come are cut like any others.
+        self.taken_over_end = 0
+        if self.flight is not None:
+            self.waiting.appendleft(self.flight)
+            self.flight = self.delivery = None
 
     @property
     def is_busy(self) -> bool:
@@ -90,14 +151,20 @@ class Lane:
         return bool(len(self.open) or self.waiting or self.flight)
 
     @property
+    def awaits_records(self) -> bool:
+        """Whether records of an intent that was taken over are still to be read."""
+        return self.next_offset < self.taken_over_end
+
+    @property
     def is_full(self) -> bool:
         """Whether reading should wait: the sink is slower than the source, or fails."""
-        return len(self.waiting) >= _MAX_WAITING or bool(self.flight and self.flight.failures)
+        return len(self.waiting) >= _MAX_WAITING or self.failures > 0
 
     @property
     def held_bytes(self) -> int:
         """About how much memory the records take."""
         batches = list(self.waiting)
         if self.flight is not None:
-            batches.append(self.flight.delivery.batch)
-        return self.open.held_bytes + sum(batch.held_bytes for batch in batches)
+            batches.append(self.flight)
+        parts = self.open.held_bytes + self._taken_over.held_bytes
+        return parts + sum(batch.held_bytes for batch in batches)

@@ -1,8 +1,10 @@
-"""The loop: read, cut, send, commit; and what happens when partitions come and go.
+"""The loop: read, cut, let every partition's course go on; and what happens when they come and go.
 
-One thread runs the loop and is the only one that talks to the source and the offset log. The
-batches travel in the threads of an executor, at most one of each partition at a time. Nothing
+One thread runs the loop and is the only one that talks to the source and the offset log. What asks
+the sink runs in the threads of an executor, at most one action of each partition at a time. Nothing
 here sleeps: a delay is a time that the loop compares with its clock.
+
+What to do next is decided by `ugc_etl.protocol`; here it is done. See docs/delivery-semantics.md.
 """
 
 from __future__ import annotations
@@ -15,19 +17,26 @@ from typing import TypeVar
 
 from ugc_etl.backoff import Backoff
 from ugc_etl.batch import BatchPolicy
-from ugc_etl.delivery import Deliverer, Delivery
-from ugc_etl.lane import Flight, Lane
+from ugc_etl.delivery import Deliverer
+from ugc_etl.lane import Lane
 from ugc_etl.metrics import Metrics
 from ugc_etl.outage import Outage
-from ugc_etl.ports import (
-    Mark,
-    OffsetLog,
-    OutcomeUnknownError,
-    RefusedError,
-    Source,
-    TableWriter,
-)
+from ugc_etl.performer import Performer, Slow
+from ugc_etl.ports import OffsetLog, OutcomeUnknownError, RefusedError, Source, TableWriter
 from ugc_etl.probes import Health
+from ugc_etl.protocol import Course, Mark, Rules
+from ugc_etl.protocol.actions import Commit, Deliver, Reread, Skip, Stop, Wait
+from ugc_etl.protocol.facts import (
+    Assigned,
+    Committed,
+    Cut,
+    Delivered,
+    Fact,
+    Held,
+    Performed,
+    Unsure,
+)
+from ugc_etl.protocol.phases import Completing, Declaring, Delivering, Rebuilding
 from ugc_etl.records import Partition
 
 log = logging.getLogger(__name__)
@@ -35,6 +44,7 @@ T = TypeVar("T")
 
 _REPORT_EVERY_S = 1.0
 _WAIT_S = 0.1
+_MOST_COMMITS = 3  # of one partition in one turn: declare, complete and declare the next
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +53,12 @@ class PipelineOptions:
 
     Attributes:
         poll_s: how long one poll may wait for records; what else is due waits as long.
-        insert_deadline_s: from sending a batch to the time when the sink refuses it.
-        deadline_margin_s: a batch is sent again only while that much of its deadline is left;
-            then its deadline is moved first.
         grace_s: how long revoked partitions, or a stop, wait for what is in flight.
         max_buffered_bytes: of records in memory, about; reading stops above it.
         backoff: between repetitions.
     """
 
     poll_s: float = 0.1
-    insert_deadline_s: float = 60.0
-    deadline_margin_s: float = 5.0
     grace_s: float = 20.0
     max_buffered_bytes: int = 64 * 1024 * 1024
     backoff: Backoff = field(default_factory=Backoff)
@@ -74,7 +79,7 @@ class Runtime:
     monotonic_s: Callable[[], float]
     wall_s: Callable[[], float]
     random: Callable[[], float]
-    wait: Callable[[Collection[Future[None]], float], object]
+    wait: Callable[[Collection[Future[Fact]], float], object]
     executor: Executor
 
 
@@ -88,6 +93,8 @@ class Pipeline:
         offset_log: OffsetLog,
         writer: TableWriter,
         deliverer: Deliverer,
+        performer: Performer,
+        rules: Rules,
         policy: BatchPolicy,
         options: PipelineOptions,
         runtime: Runtime,
@@ -98,6 +105,8 @@ class Pipeline:
         self._offset_log = offset_log
         self._writer = writer
         self._deliverer = deliverer
+        self._performer = performer
+        self._rules = rules
         self._policy = policy
         self._options = options
         self._runtime = runtime
@@ -133,103 +142,129 @@ class Pipeline:
         for records in polled:
             for partition, decoded in self._deliverer.decode(records).items():
                 self._lanes[partition].take(decoded, now_s)
-        self._advance(self._lanes.values())
-        # Memory for larger batches is not to be had then.
+        # Memory for larger batches is not to be had while over the limit.
         busy = sum(lane.is_busy for lane in self._lanes.values())
         age_s = 0.0 if self._over_limit else self._policy.age_s(busy)
-        for lane in self._lanes.values():
-            batch = lane.next_batch(now_s, age_s)
-            if batch is not None:
-                lane.flight = Flight(Delivery(batch, self._insert_by_s()))
-                self._send(lane.flight)
+        self._advance(list(self._lanes.values()), age_s)
         self._hold_back()
         self._report(now_s)
         self._health.turned()
 
-    def _advance(self, lanes: Iterable[Lane]) -> None:
-        """Take every flight of these lanes as far as it goes without waiting."""
-        flights = [(lane, lane.flight) for lane in lanes if lane.flight is not None]
+    def _advance(self, lanes: Sequence[Lane], age_s: float | None) -> None:
+        """Take every lane as far as it goes without waiting; cut batches unless `age_s` is None.
+
+        All commits that are due go in one request.
+        """
         now_s = self._runtime.monotonic_s()
-        for lane, flight in flights:
-            if flight.attempt is not None and flight.attempt.done():
-                self._landed(lane, flight, now_s)
-        due = [
-            (lane, flight)
-            for lane, flight in flights
-            if flight.attempt is None and flight.retry_at_s <= now_s
-        ]
-        self._commit([(lane, flight) for lane, flight in due if flight.delivered], now_s)
-        for lane, flight in due:
-            if not flight.delivered and self._may_repeat(lane, flight, now_s):
-                self._send(flight)
+        for lane in lanes:
+            if lane.task is not None and lane.task.done():
+                self._collect(lane, now_s)
+        for _ in range(_MOST_COMMITS):
+            commits = {}
+            for lane in lanes:
+                commit = self._go_on(lane, now_s, age_s)
+                if commit is not None:
+                    commits[lane.partition] = commit.mark
+            if not commits or not self._commit(commits, now_s):
+                return
 
-    def _send(self, flight: Flight) -> None:
-        flight.attempt = self._runtime.executor.submit(self._deliverer.deliver, flight.delivery)
+    def _go_on(self, lane: Lane, now_s: float, age_s: float | None) -> Commit | None:
+        """Perform actions until one takes time; a commit that is due is returned."""
+        course = lane.course
+        while lane.task is None and lane.retry_at_s <= now_s:
+            sink_now_s = self._writer.now_s()
+            if course.wants_batch and age_s is not None:
+                batch = lane.next_batch(now_s, age_s)
+                if batch is not None:
+                    course.hear(Cut(batch.end), sink_now_s)
+            action = course.next(sink_now_s)
+            match action:
+                case None | Wait():
+                    return None
+                case Commit():
+                    return action
+                case Stop(reason):
+                    raise RefusedError(reason)
+                case Skip(start, end):
+                    self._report_gap(lane.partition, start, end)
+                    course.hear(Performed(), sink_now_s)
+                case Reread(start, end):
+                    if not lane.has(start, end):
+                        return None
+                    course.hear(Held(), sink_now_s)
+                case _:
+                    self._begin(lane, action)
+        return None
 
-    def _landed(self, lane: Lane, flight: Flight, now_s: float) -> None:
-        attempt, flight.attempt = flight.attempt, None
+    def _begin(self, lane: Lane, action: Slow) -> None:
+        submit = self._runtime.executor.submit
+        if isinstance(action, Deliver):
+            delivery = lane.deliver(action.intent, action.skip)
+            lane.task = submit(self._performer.deliver, delivery)
+        else:
+            log.info("%s: %s: %s", lane.partition, type(action).__name__, action.reason)
+            lane.task = submit(self._performer.ask, lane.partition, action)
+        lane.action = action
+
+    def _collect(self, lane: Lane, now_s: float) -> None:
+        task, lane.task = lane.task, None
+        if task is None:
+            return
+        fact: Fact | None
         try:
-            if attempt is not None:
-                attempt.result()
+            fact = task.result()
         except OutcomeUnknownError as error:
             self._sink.failed(f"{lane.partition}: {error}", now_s)
-            self._delay(flight, "deliver", now_s)
+            delivering = isinstance(lane.action, Deliver)
+            self._delay(lane, "deliver" if delivering else "ask", now_s)
+            fact = Unsure() if delivering else None
         else:
             self._sink.worked(now_s)
-            flight.delivered = True
-            flight.failures = 0
-            flight.retry_at_s = now_s
+            lane.failures = 0
+            lane.retry_at_s = now_s
+        if isinstance(fact, Delivered):
+            lane.delivered()
+        if fact is not None:
+            lane.course.hear(fact, self._writer.now_s())
 
-    def _commit(self, done: Sequence[tuple[Lane, Flight]], now_s: float) -> None:
-        """Record the ends of delivered batches, all in one commit."""
-        if not done:
-            return
+    def _commit(self, marks: Mapping[Partition, Mark], now_s: float) -> bool:
+        """Record marks, all in one commit; whether it was acknowledged."""
+        lanes = [self._lanes[partition] for partition in marks]
         try:
-            self._offset_log.record(
-                [Mark(lane.partition, flight.delivery.batch.end) for lane, flight in done]
-            )
+            self._offset_log.record(marks)
         except OutcomeUnknownError as error:
             self._commits.failed(str(error), now_s)
-            for _, flight in done:
-                self._delay(flight, "commit", now_s)
-            return
-        self._commits.worked(now_s)
-        for lane, flight in done:
-            delivery = flight.delivery
-            lane.done = delivery.batch.end
-            lane.flight = None
-            self._metrics.delivered(
-                self._deliverer.family_of(lane.partition),
-                insert_s=delivery.insert_s,
-                reasons=delivery.reasons,
-                received_at_ms=delivery.batch.rows["received_at"],
-                now_ms=delivery.landed_at_s * 1000,
-            )
-
-    def _may_repeat(self, lane: Lane, flight: Flight, now_s: float) -> bool:
-        """Whether the batch may be sent again under its token; moves its deadline if need be."""
-        delivery = flight.delivery
-        if self._writer.now_s() + self._options.deadline_margin_s < delivery.insert_by_s:
-            return True
-        # A later deadline is a new declaration, which only the partition's owner can make.
-        try:
-            self._offset_log.record([Mark(lane.partition, delivery.batch.start)])
-        except OutcomeUnknownError as error:
-            self._commits.failed(str(error), now_s)
-            self._delay(flight, "commit", now_s)
+            for lane in lanes:
+                self._delay(lane, "commit", now_s)
             return False
-        delivery.insert_by_s = self._insert_by_s()
+        self._commits.worked(now_s)
+        for lane in lanes:
+            lane.failures = 0
+            lane.course.hear(Committed(), self._writer.now_s())
+            intent = marks[lane.partition].intent
+            if intent is not None:
+                lane.fit(intent)
+            if lane.landed is not None:
+                self._count(lane)
         return True
 
-    def _delay(self, flight: Flight, step: str, now_s: float) -> None:
-        flight.failures += 1
-        flight.retry_at_s = now_s + self._options.backoff.delay_s(
-            flight.failures, self._runtime.random()
+    def _count(self, lane: Lane) -> None:
+        landed, lane.landed = lane.landed, None
+        if landed is not None:
+            self._metrics.delivered(
+                self._deliverer.route(lane.partition).family.name,
+                insert_s=landed.insert_s,
+                reasons=landed.reasons,
+                received_at_ms=landed.received_at_ms,
+                now_ms=landed.landed_at_s * 1000,
+            )
+
+    def _delay(self, lane: Lane, step: str, now_s: float) -> None:
+        lane.failures += 1
+        lane.retry_at_s = now_s + self._options.backoff.delay_s(
+            lane.failures, self._runtime.random()
         )
         self._metrics.retries.labels(step).inc()
-
-    def _insert_by_s(self) -> int:
-        return int(self._writer.now_s() + self._options.insert_deadline_s)
 
     def _hold_back(self) -> None:
         """Read only what there is room for."""
@@ -238,8 +273,12 @@ class Pipeline:
         self._over_limit = held_bytes > (limit / 2 if self._over_limit else limit)
         pause: list[Partition] = []
         resume: list[Partition] = []
+        # What is taken over goes on only with all its records: one such lane is always read.
+        may_read = self._over_limit
         for lane in self._lanes.values():
             full = self._over_limit or lane.is_full
+            if full and may_read and lane.awaits_records:
+                full = may_read = False
             if full != lane.paused:
                 (pause if full else resume).append(lane.partition)
                 lane.paused = full
@@ -255,29 +294,43 @@ class Pipeline:
         ends = self._source.ends()
         self._metrics.owned(
             {
-                (partition.topic, partition.number): max(ends.get(partition, 0) - lane.done, 0)
+                (partition.topic, partition.number): max(
+                    ends.get(partition, 0) - max(lane.course.offset, lane.started_at), 0
+                )
                 for partition, lane in self._lanes.items()
             }
         )
 
+    def _report_gap(self, partition: Partition, start: int, end: int) -> None:
+        log.error(
+            "%s: Kafka has deleted offsets %d to %d, %d of them, which are in no table",
+            partition, start, end - 1, end - start,
+        )  # fmt: skip
+        lost = self._metrics.lost_offsets.labels(partition.topic, str(partition.number))
+        lost.inc(end - start)
+
     # Partitions come and go.
 
     def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        """Read each from its mark; one without a mark from the earliest record there is."""
+        """Read each from its mark, or from the earliest record there is."""
         marks = self._insist(lambda: self._offset_log.marks(partitions))
         earliest = self._insist(lambda: self._source.earliest(partitions))
         starts = {}
         for partition in partitions:
-            start = marks[partition].offset if partition in marks else earliest[partition]
-            if start < earliest[partition]:
-                lost = earliest[partition] - start
-                log.error(
-                    "%s: Kafka has deleted %d records, offsets %d to %d, that were never read",
-                    partition, lost, start, earliest[partition] - 1,
-                )  # fmt: skip
-                self._metrics.lost_offsets.labels(partition.topic, str(partition.number)).inc(lost)
-                start = earliest[partition]
-            self._lanes[partition] = Lane(partition, self._policy, start, start)
+            found = marks.get(partition)
+            course = Course(partition, self._deliverer.route(partition).table, self._rules)
+            course.hear(Assigned(found, earliest[partition]), self._writer.now_s())
+            ours = isinstance(found, Mark) and self._rules.is_of_this_life(found, partition)
+            intent = found.intent if isinstance(found, Mark) and ours else None
+            start = max(course.offset, earliest[partition])
+            self._lanes[partition] = Lane(
+                partition,
+                self._policy,
+                course,
+                started_at=start,
+                next_offset=start,
+                taken_over_end=intent.end if intent is not None else 0,
+            )
             starts[partition] = start
         log.info("assigned: %s", _named(starts))
         return starts
@@ -294,31 +347,32 @@ class Pipeline:
         self._drop(partitions)
 
     def _finish(self, lanes: Sequence[Lane]) -> None:
+        """Complete what is under way; what must be settled is left to the next owner."""
         for lane in lanes:
             lane.drop_unsent()
         give_up_at_s = self._runtime.monotonic_s() + self._options.grace_s
         while True:
-            self._advance(lanes)
-            flights = [lane.flight for lane in lanes if lane.flight is not None]
+            self._advance(lanes, None)
+            left = [lane for lane in lanes if _is_under_way(lane)]
             left_s = give_up_at_s - self._runtime.monotonic_s()
-            if not flights or left_s <= 0:
+            if not left or left_s <= 0:
                 break
-            attempts = [flight.attempt for flight in flights if flight.attempt is not None]
-            self._runtime.wait(attempts, min(left_s, _WAIT_S))
+            tasks = [lane.task for lane in left if lane.task is not None]
+            self._runtime.wait(tasks, min(left_s, _WAIT_S))
             self._health.turned()
 
     def _drop(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             lane = self._lanes.pop(partition, None)
-            if lane is None or lane.flight is None:
+            if lane is None:
                 continue
-            if lane.flight.attempt is not None:
-                lane.flight.attempt.cancel()
-            batch = lane.flight.delivery.batch
-            log.warning(
-                "%s: gave up offsets %d to %d, which may have been inserted or not",
-                partition, batch.start, batch.end - 1,
-            )  # fmt: skip
+            if lane.task is not None:
+                lane.task.cancel()
+            if lane.delivery is not None:
+                log.warning(
+                    "%s: gave up offsets %d to %d, which the next owner settles",
+                    partition, lane.delivery.intent.start, lane.delivery.intent.end - 1,
+                )  # fmt: skip
 
     def _insist(self, ask: Callable[[], T]) -> T:
         """Ask until there is an answer, within the grace."""
@@ -334,6 +388,10 @@ class Pipeline:
                     raise RefusedError(f"Kafka gave no answer about offsets: {error}") from error
                 delay_s = self._options.backoff.delay_s(failures, self._runtime.random())
                 self._runtime.wait([], min(delay_s, give_up_at_s - now_s))
+
+
+def _is_under_way(lane: Lane) -> bool:
+    return isinstance(lane.course.phase, Declaring | Delivering | Completing | Rebuilding)
 
 
 def _named(partitions: Iterable[Partition]) -> str:

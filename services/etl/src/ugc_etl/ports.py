@@ -5,13 +5,16 @@ Errors are named by what the caller does next. Adapters wrap what their drivers 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from ugc_events import DeadLetter
+from ugc_events import DeadLetter, Family
 
+from ugc_etl.erasure import ErasedViewers
 from ugc_etl.native_block import Block
+from ugc_etl.protocol import Foreign, Mark, Ranges
+from ugc_etl.protocol.actions import ReadBack, Survey
+from ugc_etl.protocol.facts import Evidence, Surveyed
 from ugc_etl.records import Partition, Records
 
 
@@ -21,6 +24,14 @@ class OutcomeUnknownError(Exception):
 
 class RefusedError(Exception):
     """The answer is no and will stay no: stop, say why, and let a person look."""
+
+
+class DataRefusedError(RefusedError):
+    """Something is wrong with the rows themselves: settle the insert, then find the rows."""
+
+
+class TooLateError(RefusedError):
+    """The deadline has passed: settle the insert."""
 
 
 class AssignmentListener(Protocol):
@@ -67,28 +78,13 @@ class Source(Protocol):
         """Give up what is owned (the listener hears of it) and leave."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """How far a partition is done.
-
-    Attributes:
-        partition: whose.
-        offset: every record before it is in its table or among the dead letters. What is in
-            flight from here on, the intent, will be the next attribute: one commit completes a
-            batch and declares the following one.
-    """
-
-    partition: Partition
-    offset: int
-
-
 class OffsetLog(Protocol):
     """Remembers, for every partition, how far it is done. Used by one thread only."""
 
-    def marks(self, partitions: Sequence[Partition]) -> Mapping[Partition, Mark]:
+    def marks(self, partitions: Sequence[Partition]) -> Mapping[Partition, Mark | Foreign]:
         """The marks of those partitions that have one. Raises OutcomeUnknownError."""
 
-    def record(self, marks: Sequence[Mark]) -> None:
+    def record(self, marks: Mapping[Partition, Mark]) -> None:
         """Record all marks, durably.
 
         Raises OutcomeUnknownError: recording them again is harmless. A partition that is no
@@ -106,20 +102,63 @@ class TableWriter(Protocol):
         """Insert the block whole into `table`; returns when the sink has acknowledged it.
 
         A block whose token the sink has seen changes nothing. Raises OutcomeUnknownError,
-        RefusedError.
+        TooLateError, DataRefusedError, and RefusedError for any other no. None of them means
+        that nothing landed.
         """
 
     def close(self) -> None:
         """Cut every connection, those in use too."""
 
 
+class Tables(Protocol):
+    """What is in the tables, and the rarer writes. May be used by several threads at once.
+
+    Everything raises OutcomeUnknownError and RefusedError.
+    """
+
+    def read_back(self, family: Family, partition: Partition, asked: ReadBack) -> Evidence:
+        """As `ReadBack` says."""
+
+    def survey(
+        self, family: Family, partition: Partition, asked: Survey, letters: Callable[[], Ranges]
+    ) -> Surveyed:
+        """As `Survey` says.
+
+        `letters` tells the places of the partition's dead letters; they are read before the rows,
+        since a letter that is driven again becomes a row and is withdrawn then.
+        """
+
+    def cancel(self, partition: Partition, generation: int) -> None:
+        """Kill the running inserts of a partition and wait for their end."""
+
+    def rebuild_marts(self, family: Family, partition: Partition, start: int, end: int) -> None:
+        """Give the marts what the rows of [start, end) say; again, it changes nothing."""
+
+    def erased_viewers(self) -> ErasedViewers:
+        """The list as it is now."""
+
+    def enter_ledger(self, partition: Partition, offsets: Sequence[int]) -> None:
+        """Put places into the erasure ledger; again, it changes nothing."""
+
+
+class LetterBox(Protocol):
+    """The dead-letter topic and the records themselves, to be read. For several threads."""
+
+    def places(self, partition: Partition, start: int) -> Ranges:
+        """The places at or after `start` that have a letter. Raises OutcomeUnknownError."""
+
+    def letter(self, partition: Partition, offset: int, detail: str) -> DeadLetter | None:
+        """The record as a letter that says the store refuses its row; None where it is gone."""
+
+
 class DeadLetters(Protocol):
     """Keeps refused records. May be used by several threads at once."""
 
-    def publish(self, letters: Sequence[DeadLetter]) -> None:
+    def publish(self, letters: Sequence[DeadLetter], keep_by_s: int) -> None:
         """Keep every letter; returns when each has been acknowledged.
 
-        Repeating a letter changes nothing. Raises OutcomeUnknownError, RefusedError.
+        Some seconds after `keep_by_s`, since the epoch, no letter is kept any more, whenever it
+        was sent. Repeating a letter changes nothing. Raises OutcomeUnknownError, RefusedError.
         """
 
     def close(self) -> None:

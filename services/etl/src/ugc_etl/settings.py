@@ -63,6 +63,9 @@ class Settings:
         Meta(description="16 to 64 bytes; keys the viewers' pseudonyms, so never change it"),
     ]
     kafka_group_id: Annotated[str, Meta(description="consumer group", min_length=1)] = "ugc-etl"
+    kafka_session_timeout_ms: Annotated[
+        int, Meta(description="a consumer that is silent for so long loses its partitions", ge=1000)
+    ] = 10_000
     batch_max_rows: Annotated[int, Meta(description="records in a batch", ge=1, le=1_000_000)] = (
         20_000
     )
@@ -89,6 +92,10 @@ class Settings:
         float,
         Meta(description="ClickHouse refuses rows that come later than this after sending", ge=10),
     ] = 60.0
+    hunt_deadline_s: Annotated[
+        float,
+        Meta(description="the same while records that ClickHouse refuses are looked for", ge=2),
+    ] = 4.0
     dead_letter_limit: Annotated[
         int,
         Meta(

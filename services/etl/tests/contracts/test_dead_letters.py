@@ -1,5 +1,6 @@
 """What every place for dead letters promises: one suite for the real one and for the fake."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from ugc_etl.adapters.memory import MemoryDeadLetters
 from ugc_etl.ports import DeadLetters, OutcomeUnknownError
 from ugc_events import DeadLetter, Reason
 from ugc_events.dead_letters import MAX_PAYLOAD_BYTES
-from ugc_events.registry import DEAD_LETTERS_TOPIC
+from ugc_events.registry import DEAD_LETTER_GRACE_MS, DEAD_LETTERS_TOPIC
 
 
 @dataclass
@@ -53,28 +54,47 @@ def letter(offset: int, value: bytes | None = b"{", **more) -> DeadLetter:
     )  # fmt: skip
 
 
+def keep_by_s() -> int:
+    return int(time.time()) + 60
+
+
 def test_published_letters_are_kept_whole(place):
     letters = [letter(1), letter(2, None), letter(3, b""), letter(4, b"\xff" * 70_000)]
-    place.letters.publish(letters)
+    place.letters.publish(letters, keep_by_s())
     assert place.kept() == {(TOPIC_ID, 1, x.offset): x for x in letters}
 
 
 def test_publishing_nothing_is_done_at_once(place):
-    place.letters.publish([])
+    place.letters.publish([], keep_by_s())
     assert place.kept() == {}
 
 
 def test_repeating_a_letter_changes_nothing(place):
-    place.letters.publish([letter(1), letter(2)])
-    place.letters.publish([letter(1)])
+    place.letters.publish([letter(1), letter(2)], keep_by_s())
+    place.letters.publish([letter(1)], keep_by_s())
     assert place.kept() == {(TOPIC_ID, 1, n): letter(n) for n in (1, 2)}
 
 
 def test_threads_publish_side_by_side(place):
     with ThreadPoolExecutor(4) as pool:
         batches = [[letter(n * 100 + m) for m in range(50)] for n in range(8)]
-        list(pool.map(place.letters.publish, batches))
+        list(pool.map(place.letters.publish, batches, [keep_by_s()] * 8))
     assert len(place.kept()) == 400
+
+
+@pytest.mark.integration
+def test_a_letter_that_comes_after_its_deadline_is_not_kept(kafka):
+    prefix = new_prefix()
+    create_topics(kafka, prefix, partitions=1)
+    topic = prefix + DEAD_LETTERS_TOPIC
+    letters = KafkaDeadLetters({"bootstrap.servers": kafka.bootstrap_servers}, topic=topic)
+    late_s = int(time.time() - DEAD_LETTER_GRACE_MS / 1000) - 2
+    with pytest.raises(OutcomeUnknownError, match="does not take dead letters"):
+        letters.publish([letter(1)], late_s)
+    letters.publish([letter(2)], int(time.time()))
+    letters.close()
+    [record] = kafka.client.read_all(topic)
+    assert DeadLetter.from_record(record.value, record.headers).offset == 2
 
 
 @pytest.mark.integration
@@ -84,7 +104,7 @@ def test_a_letter_as_large_as_a_record_can_be_is_cut_and_taken(kafka):
     topic = prefix + DEAD_LETTERS_TOPIC
     letters = KafkaDeadLetters({"bootstrap.servers": kafka.bootstrap_servers}, topic=topic)
     whole = letter(1, b"\x00\x01" * MAX_PAYLOAD_BYTES)
-    letters.publish([whole])
+    letters.publish([whole], keep_by_s())
     letters.close()
     [record] = kafka.client.read_all(topic)
     assert DeadLetter.from_record(record.value, record.headers) == replace(
@@ -97,5 +117,5 @@ def test_without_a_broker_the_outcome_is_unknown(unused_port):
         {"bootstrap.servers": f"127.0.0.1:{unused_port}"}, topic="t", delivery_timeout_s=1.0
     )
     with pytest.raises(OutcomeUnknownError, match="t does not take dead letters"):
-        letters.publish([letter(1)])
+        letters.publish([letter(1)], keep_by_s())
     letters.close()

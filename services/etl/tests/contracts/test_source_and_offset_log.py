@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, TopicPartition
 from confluent_kafka.admin import AdminClient
 from samples import partition
 from stores import create_topics, eventually, new_prefix
 from ugc_etl.adapters.kafka import GroupOffsetLog, KafkaSource
-from ugc_etl.adapters.memory import MemoryOffsetLog, MemorySource, StoredRecord
-from ugc_etl.ports import Mark, OffsetLog, OutcomeUnknownError, RefusedError, Source
+from ugc_etl.adapters.memory import MemoryOffsetLog, MemorySource
+from ugc_etl.operations.ports import StoredRecord
+from ugc_etl.ports import OffsetLog, OutcomeUnknownError, RefusedError, Source
+from ugc_etl.protocol import Foreign, Intent, Mark
 from ugc_etl.records import Partition
 from ugc_events import FAMILIES
 
@@ -150,6 +152,10 @@ def kafka_member(kafka) -> Iterator[Callable[..., Member]]:
         source.close()
 
 
+def marks(*done: tuple[Partition, int]) -> dict[Partition, Mark]:
+    return {p: Mark(topic_id=p.topic_id, offset=offset, decoder="d") for p, offset in done}
+
+
 def joined(world) -> Member:
     member = world.join()
     member.source.subscribe(member)
@@ -184,14 +190,29 @@ def test_a_partition_without_a_mark_has_none_and_one_with_a_mark_goes_on_from_th
     member.poll_until(lambda: len(member.values().get(0, [])) == 3)
     zero, one = sorted(member.owned)
     assert member.log.marks([zero, one]) == {}
-    member.log.record([Mark(zero, 2), Mark(one, 0)])
-    member.log.record([Mark(zero, 2)])
-    assert member.log.marks([zero, one]) == {zero: Mark(zero, 2), one: Mark(one, 0)}
+    member.log.record(marks((zero, 2), (one, 0)))
+    member.log.record(marks((zero, 2)))
+    assert member.log.marks([zero, one]) == marks((zero, 2), (one, 0))
     member.source.close()
     assert member.owned == set()
     successor = joined(world)
     successor.poll_until(lambda: successor.taken)
     assert successor.values() == {0: [b"c"]}
+
+
+def test_a_mark_comes_back_with_its_intent_whoever_asks(world):
+    member = joined(world)
+    zero, _ = sorted(member.owned)
+    intent = Intent(
+        start=0, end=20_007, attempt=3, shard=1, table="ugc.views_local", decoder="1-ab",
+        insert_by_s=1_800_000_000,
+    )  # fmt: skip
+    mark = Mark(topic_id=zero.topic_id, offset=0, decoder="1-ab", intent=intent, hunt_until=20_007)
+    member.log.record({zero: mark})
+    assert member.log.marks([zero]) == {zero: mark}
+    member.source.close()
+    successor = joined(world)
+    assert successor.log.marks([zero]) == {zero: mark}
 
 
 def test_a_paused_partition_gives_nothing_and_then_goes_on_where_it_stopped(world):
@@ -224,7 +245,7 @@ def test_what_is_revoked_can_still_be_committed_by_its_owner(world):
     world.append(0, [b"a", b"b"])
     member = joined(world)
     zero, _ = sorted(member.owned)
-    member.on_revoke = lambda _: member.log.record([Mark(zero, 1)])
+    member.on_revoke = lambda _: member.log.record(marks((zero, 1)))
     member.source.close()
     assert member.events[-1][0] == "revoked"
     successor = joined(world)
@@ -234,6 +255,22 @@ def test_what_is_revoked_can_still_be_committed_by_its_owner(world):
 
 def test_all_topics_are_there(world):
     assert world.join().source.missing_topics() == []
+
+
+@pytest.mark.integration
+def test_a_commit_of_another_tool_is_foreign(kafka, kafka_member):
+    prefix = new_prefix()
+    create_topics(kafka, prefix, partitions=1)
+    member = kafka_member(prefix)
+    member.source.subscribe(member)
+    member.poll_until(lambda: member.owned)
+    [zero] = member.owned
+    member.source.consumer.commit(
+        offsets=[TopicPartition(zero.topic, zero.number, 5)], asynchronous=False
+    )
+    [found] = member.log.marks([zero]).values()
+    assert isinstance(found, Foreign)
+    assert found.offset == 5
 
 
 @pytest.mark.integration
@@ -247,7 +284,7 @@ def test_a_second_member_takes_its_share_and_what_was_committed_while_it_did(kaf
         )
     first.source.subscribe(first)
     first.poll_until(lambda: sum(map(len, first.taken.values())) == 10)
-    first.on_revoke = lambda gone: first.log.record([Mark(p, 3) for p in gone])
+    first.on_revoke = lambda gone: first.log.record(marks(*((p, 3) for p in gone)))
     second.source.subscribe(second)
 
     def both():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from clickhouse_driver.writer import write_binary_str, write_binary_uint8
 
 from ugc_etl.batch import MAX_BATCH_ROWS
 from ugc_etl.native_block import Block
-from ugc_etl.ports import OutcomeUnknownError, RefusedError
+from ugc_etl.ports import DataRefusedError, OutcomeUnknownError, RefusedError, TooLateError
 from ugc_etl.schema import ServerRefused
 
 _CLOCK_TTL_S = 60.0
@@ -36,6 +37,30 @@ _PASSING = frozenset(
     )
     if hasattr(errors.ErrorCodes, name)
 ) | {745, 746, 762}  # fmt: skip # SERVER_OVERLOADED and its kin are younger than the driver
+
+_VIOLATED_CONSTRAINT = 469  # younger than the driver's list
+
+# Answers about the rows themselves, as far as they reach columns that are typed already.
+_ABOUT_ROWS = frozenset(
+    (
+        _VIOLATED_CONSTRAINT,
+        6,  # CANNOT_PARSE_TEXT
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        38, 41,  # CANNOT_PARSE_DATE, _DATETIME
+        53,  # TYPE_MISMATCH
+        69,  # ARGUMENT_OUT_OF_BOUND
+        70,  # CANNOT_CONVERT_TYPE
+        72,  # CANNOT_PARSE_NUMBER
+        117,  # INCORRECT_DATA
+        128, 131,  # TOO_LARGE_ARRAY_SIZE, _STRING_SIZE
+        153,  # ILLEGAL_DIVISION
+        321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+        349,  # CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+        376,  # CANNOT_PARSE_UUID
+        395,  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO
+        407,  # DECIMAL_OVERFLOW
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,21 +147,45 @@ class ClickHouse:
             )
             if error.code in _PASSING:
                 raise OutcomeUnknownError(sentence) from error
+            if error.code == _VIOLATED_CONSTRAINT and "in_time" in sentence:
+                raise TooLateError(sentence) from error
+            if error.code in _ABOUT_ROWS:
+                raise DataRefusedError(sentence) from error
             raise RefusedError(sentence) from error
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run one statement as the pipeline's ports want it.
+
+        Raises OutcomeUnknownError, RefusedError.
+        """
+        try:
+            return self.execute(sql)
+        except ServerRefused as error:
+            if error.code in _PASSING:
+                raise OutcomeUnknownError(str(error)) from error
+            raise RefusedError(str(error)) from error
 
     def close(self) -> None:
         """Cut every connection; an insert under way fails with an unknown outcome."""
         with self._lock:
             self._closed = True
-            clients = [*self._idle, *self._in_use]
-            self._idle.clear()
-        for client in clients:
+            idle, self._idle = self._idle, []
+            in_use = list(self._in_use)
+        for client in idle:
             client.disconnect_connection()
+        for client in in_use:
+            # The thread that uses it releases it; the driver is not made for two at once.
+            used = client.connection.socket
+            if used is not None:
+                with suppress(OSError):
+                    used.shutdown(socket.SHUT_RDWR)
 
     def _insert_settings(self, token: str) -> dict[str, str | int]:
         return {
             "insert_deduplicate": 1,
             "insert_deduplication_token": token,
+            # By this a running insert is found and killed.
+            "log_comment": token,
             # Views must know a repetition too, or they count it twice.
             "deduplicate_blocks_in_dependent_materialized_views": 1,
             "async_insert": 0,
@@ -167,10 +216,15 @@ class ClickHouse:
                 f"ClickHouse at {place}: {_first_line(error) or type(error).__name__}"
             ) from error
         finally:
-            with self._lock:
-                self._in_use.discard(client)
-                if not self._closed:
-                    self._idle.append(client)
+            self._release(client)
+
+    def _release(self, client: Client) -> None:
+        with self._lock:
+            self._in_use.discard(client)
+            if self._closed:
+                client.disconnect_connection()
+            else:
+                self._idle.append(client)
 
     def _new_client(self) -> Client:
         address = self.address

@@ -27,7 +27,8 @@ from ugc_events import DeadLetter
 from ugc_events.dead_letters import Headers
 
 from ugc_etl.outage import Outage
-from ugc_etl.ports import AssignmentListener, Mark, OutcomeUnknownError, RefusedError
+from ugc_etl.ports import AssignmentListener, OutcomeUnknownError, RefusedError
+from ugc_etl.protocol import Foreign, Mark, decode_metadata, encode_metadata
 from ugc_etl.records import KeyAndHeaders, Partition, Records
 
 log = logging.getLogger(__name__)
@@ -121,6 +122,7 @@ class KafkaSource:
         self._asked_ends: dict[Partition, Future[Any]] = {}
         self._asked_ends_at_s = float("-inf")
         self._closed = False
+        self._assigned_anew: set[Partition] = set()
         self._poll_records = _FIRST_POLL_RECORDS
 
     def missing_topics(self) -> list[str]:
@@ -140,8 +142,10 @@ class KafkaSource:
             starts = listener.assigned(ours)
             self._owned |= {(p.topic, p.number): p for p in ours}
             consumer.assign([_place(p, starts[p]) for p in ours])
-            # librdkafka remembers across assignments what was paused.
-            self.resume(ours)
+            # One call to the consumer may serve a rebalance and give records of before it. Paused,
+            # the new assignment gives none yet, so they can be told apart; see `_consume`.
+            self.pause(ours)
+            self._assigned_anew |= set(ours)
 
         def revoked(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             if ours := self._give_up(partitions):
@@ -194,6 +198,9 @@ class KafkaSource:
             except KafkaException as error:
                 raise RefusedError(f"Kafka cannot be read any more: {error}") from error
             taken += messages
+            if self._assigned_anew:
+                taken = self._without_earlier_assignments(taken)
+                messages = []
             sizes = list(map(len, messages))
             taken_bytes += sum(sizes)
             # As many of the largest as may come at once; again more after smaller ones.
@@ -202,6 +209,14 @@ class KafkaSource:
             if left_s <= 0:
                 break
         return taken
+
+    def _without_earlier_assignments(self, taken: list[KafkaMessage]) -> list[KafkaMessage]:
+        """Drop what was read before a rebalance: it comes again, from where the listener said."""
+        anew = {(p.topic, p.number) for p in self._assigned_anew}
+        # librdkafka remembers across assignments what was paused, so this mends that too.
+        self.resume([self._owned[place] for place in anew if place in self._owned])
+        self._assigned_anew = set()
+        return [m for m in taken if m.error() or (m.topic(), m.partition()) not in anew]
 
     def _records(self, topic: str, messages: list[KafkaMessage]) -> Records | None:
         """Columns, by calls that never return to Python in between: this runs for every record."""
@@ -318,30 +333,39 @@ class KafkaSource:
 
 
 class GroupOffsetLog:
-    """Offsets committed by the member of the group that `KafkaSource` is."""
+    """Offsets committed, with their metadata, by the member of the group that `KafkaSource` is."""
 
     def __init__(self, source: KafkaSource) -> None:
         self._consumer = source.consumer
 
-    def marks(self, partitions: Sequence[Partition]) -> Mapping[Partition, Mark]:
+    def marks(self, partitions: Sequence[Partition]) -> Mapping[Partition, Mark | Foreign]:
         """The group's committed offsets, stable ones only."""
         with _UnknownOutcome("committed offsets cannot be read"):
             committed = self._consumer.committed(
                 [_place(p) for p in partitions], timeout=_REQUEST_TIMEOUT_S
             )
             _raise_first(committed)
-        offsets = {(tp.topic, tp.partition): tp.offset for tp in committed}
-        return {
-            p: Mark(p, offsets[p.topic, p.number])
-            for p in partitions
-            if offsets[p.topic, p.number] >= 0
-        }
+        found = {(tp.topic, tp.partition): (tp.offset, tp.metadata) for tp in committed}
+        marks = {}
+        for partition in partitions:
+            offset, metadata = found[partition.topic, partition.number]
+            if offset >= 0:
+                marks[partition] = decode_metadata(offset, metadata)
+        return marks
 
-    def record(self, marks: Sequence[Mark]) -> None:
+    def record(self, marks: Mapping[Partition, Mark]) -> None:
         """Commit all of them in one request and wait for the answer."""
         with _UnknownOutcome("the commit is not confirmed"):
             committed = self._consumer.commit(
-                offsets=[_place(mark.partition, mark.offset) for mark in marks],
+                offsets=[
+                    TopicPartition(
+                        partition.topic,
+                        partition.number,
+                        mark.offset,
+                        metadata=encode_metadata(mark),
+                    )
+                    for partition, mark in marks.items()
+                ],
                 asynchronous=False,
             )
             _raise_first(committed)
@@ -374,12 +398,16 @@ class KafkaDeadLetters:
             }
         )
 
-    def publish(self, letters: Sequence[DeadLetter]) -> None:
-        """Produce each letter and wait until every one is acknowledged by all in sync."""
+    def publish(self, letters: Sequence[DeadLetter], keep_by_s: int) -> None:
+        """Produce each letter and wait until every one is acknowledged by all in sync.
+
+        The deadline is the records' timestamp: the topic's `message.timestamp.before.max.ms`
+        refuses what comes later.
+        """
         receipts = _Receipts(len(letters))
         for letter in letters:
             key, value, headers = letter.to_record()
-            while not self._produced(key, value, headers, receipts):
+            while not self._produced(key, value, headers, keep_by_s * 1000, receipts):
                 self._producer.poll(0.1)
         # Callbacks may come to another thread's poll: what counts is the receipts, and librdkafka
         # answers for every letter within its delivery time-out.
@@ -402,11 +430,17 @@ class KafkaDeadLetters:
         key: bytes,
         value: bytes,
         headers: list[tuple[str, bytes | None]],
+        timestamp_ms: int,
         receipts: _Receipts,
     ) -> bool:
         try:
             self._producer.produce(
-                self._topic, value, key, headers=[*headers], on_delivery=receipts.add
+                self._topic,
+                value,
+                key,
+                headers=[*headers],
+                timestamp=timestamp_ms,
+                on_delivery=receipts.add,
             )
         except BufferError:
             return False

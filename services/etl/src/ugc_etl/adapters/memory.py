@@ -7,27 +7,22 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
-from ugc_events import DeadLetter
-from ugc_events.dead_letters import Headers
+import numpy.typing as npt
+from ugc_events import DeadLetter, Family
 
+from ugc_etl.erasure import ErasedViewers
+from ugc_etl.letters import refused_letter
 from ugc_etl.native_block import Block
-from ugc_etl.ports import AssignmentListener, Mark
+from ugc_etl.operations.ports import StoredRecord
+from ugc_etl.ports import AssignmentListener, TooLateError
+from ugc_etl.protocol import Foreign, Mark, Ranges, decode_metadata, encode_metadata, insert_token
+from ugc_etl.protocol.actions import ReadBack, Survey
+from ugc_etl.protocol.facts import Evidence, Surveyed
 from ugc_etl.records import KeyAndHeaders, Partition, Records
-
-
-class StoredRecord(NamedTuple):
-    """A record as `MemorySource` keeps it."""
-
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
 
 
 def records_of(partition: Partition, stored: Sequence[StoredRecord]) -> Records:
@@ -128,41 +123,53 @@ class MemorySource:
 
 @dataclass
 class MemoryOffsetLog:
-    """Marks in a dict. `failures` are raised first, one at each call."""
+    """Marks in a dict, as Kafka keeps them. `failures` are raised first, one at each call."""
 
-    recorded: dict[Partition, Mark] = field(default_factory=dict)
+    recorded: dict[Partition, tuple[int, str]] = field(default_factory=dict)
     failures: deque[Exception] = field(default_factory=deque)
 
-    def marks(self, partitions: Sequence[Partition]) -> Mapping[Partition, Mark]:
+    def marks(self, partitions: Sequence[Partition]) -> Mapping[Partition, Mark | Foreign]:
         """Those recorded."""
         if self.failures:
             raise self.failures.popleft()
-        return {p: self.recorded[p] for p in partitions if p in self.recorded}
+        return {p: decode_metadata(*self.recorded[p]) for p in partitions if p in self.recorded}
 
-    def record(self, marks: Sequence[Mark]) -> None:
+    def record(self, marks: Mapping[Partition, Mark]) -> None:
         """Record all."""
         if self.failures:
             raise self.failures.popleft()
-        self.recorded |= {mark.partition: mark for mark in marks}
+        self.recorded |= {p: (mark.offset, encode_metadata(mark)) for p, mark in marks.items()}
 
 
 @dataclass
 class MemoryTables:
-    """Blocks by table, each token once.
+    """Blocks by table, each token once; the marts are counted only.
 
     Attributes:
         inserted: (table, token, block) that changed something, in order.
         sent: (table, token, block) of every call that arrived, repetitions and refused ones too.
-        failures: raised one at each call, before the insert lands.
-        late_failures: raised one at each call, after the insert has landed.
+        failures: raised one at each insert, before it lands.
+        late_failures: raised one at each insert, after it has landed.
+        answers: raised one at each question.
+        running: tokens of inserts that run.
+        rebuilt: (topic id, partition, start, end) whose marts were made again.
+        ledger: (topic id, partition, offset).
+        erased: the list.
         clock_s: what `now_s` says.
+        refuses_late: whether blocks after their deadline are refused, as by the constraint.
     """
 
     inserted: list[tuple[str, str, Block]] = field(default_factory=list)
     sent: list[tuple[str, str, Block]] = field(default_factory=list)
     failures: deque[Exception] = field(default_factory=deque)
     late_failures: deque[Exception] = field(default_factory=deque)
+    answers: deque[Exception] = field(default_factory=deque)
+    running: list[str] = field(default_factory=list)
+    rebuilt: list[tuple[str, int, int, int]] = field(default_factory=list)
+    ledger: set[tuple[str, int, int]] = field(default_factory=set)
+    erased: ErasedViewers = ErasedViewers.NONE
     clock_s: float = 1_800_000_000.0
+    refuses_late: bool = True
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def now_s(self) -> float:
@@ -175,13 +182,97 @@ class MemoryTables:
             self.sent.append((table, token, block))
             if self.failures:
                 raise self.failures.popleft()
+            if self.refuses_late and _numbers(block, "_insert_by")[0] < int(self.clock_s):
+                raise TooLateError("in_time")
             if (table, token) not in {(known[0], known[1]) for known in self.inserted}:
                 self.inserted.append((table, token, block))
             if self.late_failures:
                 raise self.late_failures.popleft()
 
+    def read_back(self, family: Family, partition: Partition, asked: ReadBack) -> Evidence:
+        """From the tokens and the blocks."""
+        self._answer()
+        own = 0
+        others = False
+        for token, block in self._blocks_of(partition):
+            rows = _numbers(block, "_offset") >= asked.offset
+            if asked.intent is not None and token == insert_token(partition, asked.intent):
+                own += int(rows.sum())
+            else:
+                others |= bool(rows.any())
+        return Evidence(
+            server_now_s=self.clock_s, running=self._runs(partition), rows=own, others=others
+        )
+
+    def survey(
+        self, family: Family, partition: Partition, asked: Survey, letters: Callable[[], Ranges]
+    ) -> Surveyed:
+        """From the letters, the blocks and the ledger."""
+        self._answer()
+        running = self._runs(partition)
+        places = list(letters().parts)
+        attempt = -1
+        for token, block in self._blocks_of(partition):
+            offsets = [int(o) for o in _numbers(block, "_offset") if o >= asked.start]
+            places += [(offset, offset + 1) for offset in offsets]
+            attempt = max(attempt, int(token.rsplit(":", 1)[1])) if offsets else attempt
+        places += [
+            (offset, offset + 1)
+            for topic_id, number, offset in self.ledger
+            if (topic_id, number) == partition[1:] and offset >= asked.start
+        ]
+        return Surveyed(
+            server_now_s=self.clock_s,
+            running=running,
+            covered=Ranges.of(places),
+            attempt=attempt,
+        )
+
+    def cancel(self, partition: Partition, generation: int) -> None:
+        """Forget what runs."""
+        self._answer()
+        self.running = [t for t in self.running if not _is_of(t, partition)]
+
+    def rebuild_marts(self, family: Family, partition: Partition, start: int, end: int) -> None:
+        """Count it."""
+        self._answer()
+        self.rebuilt.append((partition.topic_id, partition.number, start, end))
+
+    def erased_viewers(self) -> ErasedViewers:
+        """The list."""
+        self._answer()
+        return self.erased
+
+    def enter_ledger(self, partition: Partition, offsets: Sequence[int]) -> None:
+        """Add to the set."""
+        self._answer()
+        self.ledger |= {(partition.topic_id, partition.number, offset) for offset in offsets}
+
     def close(self) -> None:
         """Nothing is held."""
+
+    def _answer(self) -> None:
+        if self.answers:
+            raise self.answers.popleft()
+
+    def _runs(self, partition: Partition) -> bool:
+        return any(_is_of(token, partition) for token in self.running)
+
+    def _blocks_of(self, partition: Partition) -> list[tuple[str, Block]]:
+        return [(t, block) for _, t, block in self.inserted if _is_of(t, partition)]
+
+
+def _is_of(token: str, partition: Partition) -> bool:
+    return token.startswith(f"{partition.topic_id}:{partition.number}:")
+
+
+def _numbers(block: Block, name: str) -> npt.NDArray[np.int64]:
+    """A column of a block as numbers; of a table without it, times that never pass."""
+    for column in block.columns:
+        if column.name == name:
+            width = {"UInt64": "<u8", "DateTime": "<u4"}[column.type]
+            return np.frombuffer(column.data, width).astype(np.int64)
+    return np.full(block.rows, 2**62, np.int64)
 
 
 @dataclass
@@ -192,7 +283,7 @@ class MemoryDeadLetters:
     failures: deque[Exception] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def publish(self, letters: Sequence[DeadLetter]) -> None:
+    def publish(self, letters: Sequence[DeadLetter], keep_by_s: int) -> None:
         """Keep all."""
         with self._lock:
             if self.failures:
@@ -201,3 +292,26 @@ class MemoryDeadLetters:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+@dataclass
+class MemoryLetterBox:
+    """Reads what `MemoryDeadLetters` and `MemorySource` keep."""
+
+    dead_letters: MemoryDeadLetters
+    source: MemorySource
+
+    def places(self, partition: Partition, start: int) -> Ranges:
+        """The keys."""
+        return Ranges.of_offsets(
+            offset
+            for topic_id, number, offset in self.dead_letters.letters
+            if (topic_id, number) == partition[1:] and offset >= start
+        )
+
+    def letter(self, partition: Partition, offset: int, detail: str) -> DeadLetter | None:
+        """The record as a letter."""
+        for record in self.source.logs.get(partition, []):
+            if record.offset == offset:
+                return refused_letter(partition, record, detail, 0)
+        return None

@@ -41,6 +41,7 @@ class ReadBack:
 
     intent: Intent | None
     offset: int
+    generation: int
     reason: str
 
 
@@ -48,17 +49,19 @@ class ReadBack:
 class Survey:
     """Ask every shard its clock, its running inserts, then all that covers places from `start` on.
 
-    Answer: Surveyed.
+    Rows of this generation. Answer: Surveyed.
     """
 
     start: int
+    generation: int
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Kill every running insert of the partition, on every shard. Answer: Performed."""
+    """Kill every running insert of the partition and generation. Answer: Performed."""
 
+    generation: int
     reason: str
 
 

@@ -171,6 +171,7 @@ class Course:
         return self._action(now_s)
 
     def _action(self, now_s: float) -> Action | None:
+        generation = self._rules.generation
         match self._phase:
             case Declaring(mark, reason):
                 return Commit(mark, reason)
@@ -178,11 +179,11 @@ class Course:
                 again = f"unknown {failures} times, the same token again" if failures else ""
                 return Deliver(intent, self._skip(intent), again or "declared")
             case Checking():
-                return ReadBack(self._intent, self._offset, "taken over")
+                return ReadBack(self._intent, self._offset, generation, "taken over")
             case Settling(_, doubt, until_s) if now_s < until_s:
                 return Wait(until_s, doubt.value)
             case Settling(intent, doubt):
-                return ReadBack(intent, intent.start, doubt.value)
+                return ReadBack(intent, intent.start, generation, doubt.value)
             case Fetching(intent, settled):
                 return Reread(
                     intent.start,
@@ -192,9 +193,9 @@ class Course:
             case Surveying(_, until_s, why) if now_s < until_s:
                 return Wait(until_s, why)
             case Surveying(why=why):
-                return Survey(self._offset, why)
+                return Survey(self._offset, generation, why)
             case Cancelling():
-                return Cancel("inserts still run that must not commit after the answer")
+                return Cancel(generation, "inserts still run that must not commit after the answer")
             case Rebuilding(start, end):
                 return RebuildMarts(start, end, "rows without an acknowledgement")
             case Skipping(gaps):

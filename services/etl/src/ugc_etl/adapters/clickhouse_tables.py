@@ -1,0 +1,153 @@
+"""What the protocol asks of ClickHouse, as SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from ugc_events import Family
+
+from ugc_etl.adapters.clickhouse import ClickHouse
+from ugc_etl.erasure import ErasedViewers, erased_viewers_sql, ledger_sql
+from ugc_etl.operations.marts import MARTS, rebuild
+from ugc_etl.protocol import Ranges
+from ugc_etl.protocol.actions import ReadBack, Survey
+from ugc_etl.protocol.facts import Evidence, Surveyed
+from ugc_etl.records import Partition
+from ugc_etl.schema import Deployment
+
+_REBUILD_OFFSETS = 1_000_000
+"""Of one INSERT SELECT into a mart."""
+
+
+class ClickHouseTables:
+    """The pipeline's Tables. On a cluster every replica of every shard is asked."""
+
+    def __init__(self, clickhouse: ClickHouse, deployment: Deployment) -> None:
+        self._clickhouse = clickhouse
+        self._deployment = deployment
+
+    def read_back(self, family: Family, partition: Partition, asked: ReadBack) -> Evidence:
+        """Three statements, in this order."""
+        intent = asked.intent
+        now_s = self._now_s()
+        running = self._running(partition, asked.generation)
+        own = "0"
+        if intent is not None:
+            own = (
+                f"_offset < {intent.end} AND _attempt = {intent.attempt}"
+                f" AND _insert_by = toDateTime({intent.insert_by_s})"
+            )
+        [(rows, others)] = self._ask(
+            f"SELECT countIf({own}), countIf(NOT ({own}))"
+            f" FROM {self._everywhere(family.table)}"
+            f" WHERE {_rows_of(partition, asked.generation)} AND _offset >= {asked.offset}"
+        )
+        return Evidence(server_now_s=now_s, running=running, rows=int(rows), others=others > 0)
+
+    def survey(
+        self, family: Family, partition: Partition, asked: Survey, letters: Callable[[], Ranges]
+    ) -> Surveyed:
+        """The clock, what runs, letters, then rows and ledger in one statement."""
+        now_s = self._now_s()
+        running = self._running(partition, asked.generation)
+        parts = list(letters().parts)
+        of_ledger = (
+            f"topic_id = toUUID('{UUID(partition.topic_id)}')"
+            f" AND partition = {partition.number} AND offset >= {asked.start}"
+        )
+        rows = (
+            f"FROM {self._everywhere(family.table)}"
+            f" WHERE {_rows_of(partition, asked.generation)} AND _offset >= {asked.start}"
+        )
+        found = self._ask(
+            "SELECT min(o), max(o) + 1, max(a) FROM ("
+            " SELECT o, max(a) AS a, o - row_number() OVER (ORDER BY o) AS run FROM ("
+            f"SELECT _offset AS o, toInt32(_attempt) AS a {rows}"
+            " UNION ALL SELECT offset, toInt32(-1)"
+            f" FROM {self._deployment.table('erased_places')} WHERE {of_ledger}"
+            ") GROUP BY o) GROUP BY run"
+        )
+        parts += [(int(start), int(end)) for start, end, _ in found]
+        return Surveyed(
+            server_now_s=now_s,
+            running=running,
+            covered=Ranges.of(parts),
+            attempt=max((int(attempt) for _, _, attempt in found), default=-1),
+        )
+
+    def cancel(self, partition: Partition, generation: int) -> None:
+        """KILL QUERY, until nothing runs."""
+        cluster = self._deployment.cluster
+        on_cluster = f" ON CLUSTER '{cluster}'" if cluster else ""
+        self._ask(f"KILL QUERY{on_cluster} WHERE {_inserts_of(partition, generation)} SYNC")
+
+    def rebuild_marts(self, family: Family, partition: Partition, start: int, end: int) -> None:
+        """INSERT SELECT of the views' own queries, piece by piece."""
+        for first in range(start, end, _REBUILD_OFFSETS):
+            last = min(first + _REBUILD_OFFSETS, end)
+            rows = f"{_rows_of(partition, None)} AND _offset >= {first} AND _offset < {last}"
+            for mart in MARTS:
+                if mart.raw_table == family.table:
+                    rebuild(_Asking(self._ask), self._deployment, mart, rows)
+
+    def erased_viewers(self) -> ErasedViewers:
+        """The table of erased viewers."""
+        return ErasedViewers.of(self._ask(erased_viewers_sql(self._deployment)))
+
+    def enter_ledger(self, partition: Partition, offsets: Sequence[int]) -> None:
+        """One INSERT."""
+        if offsets:
+            self._ask(ledger_sql(self._deployment, partition.topic_id, partition.number, offsets))
+
+    def _ask(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._clickhouse.ask(sql)
+
+    def _now_s(self) -> float:
+        [(now_ms,)] = self._ask("SELECT toUnixTimestamp64Milli(now64(3))")
+        return float(now_ms) / 1000
+
+    def _running(self, partition: Partition, generation: int) -> bool:
+        cluster = self._deployment.cluster
+        processes = (
+            f"clusterAllReplicas('{cluster}', system.processes)"
+            if cluster
+            else ("system.processes")
+        )
+        [(count,)] = self._ask(
+            f"SELECT count() FROM {processes} WHERE {_inserts_of(partition, generation)}"
+        )
+        return int(count) > 0
+
+    def _everywhere(self, table: str) -> str:
+        deployment = self._deployment
+        if not deployment.cluster:
+            return deployment.local(table)
+        database, _, local = deployment.local(table).partition(".")
+        return f"clusterAllReplicas('{deployment.cluster}', {database}, {local})"
+
+
+class _Asking:
+    """What `rebuild` needs."""
+
+    def __init__(self, ask: Callable[[str], list[tuple[Any, ...]]]) -> None:
+        self.execute = ask
+
+
+def _rows_of(partition: Partition, generation: int | None) -> str:
+    of_generation = "" if generation is None else f" AND _generation = {generation}"
+    return (
+        f"_topic_id = toUUID('{UUID(partition.topic_id)}')"
+        f" AND _partition = {partition.number}{of_generation}"
+    )
+
+
+def _inserts_of(partition: Partition, generation: int) -> str:
+    """A condition on `system.processes`: by the token in `log_comment`, see `insert_token`.
+
+    The embedded server puts lines of its own before the client's.
+    """
+    prefix = f"{UUID(partition.topic_id)}:{partition.number}:"
+    name = "splitByChar('\\n', Settings['log_comment'])[-1]"
+    return f"startsWith({name}, '{prefix}') AND splitByChar(':', {name})[5] = '{generation}'"

@@ -1,0 +1,25 @@
+"""The version of what becomes a row, and of how."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from ugc_events import Family
+
+_DECODING = 1
+"""Goes up with every change of decoding that the types do not show."""
+
+
+def contract_version(families: Iterable[Family]) -> str:
+    """Another one for every change of types, fields, bounds or columns; short."""
+    said = [
+        (
+            family.name,
+            family.columns,
+            [(t.__struct_config__.tag, sorted(t.__annotations__.items())) for t in family.types],
+        )
+        for family in families
+    ]
+    digest = hashlib.blake2s(repr(said).encode(), digest_size=6).hexdigest()
+    return f"{_DECODING}-{digest}"
