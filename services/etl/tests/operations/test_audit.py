@@ -101,7 +101,8 @@ def test_doubled_offsets_are_told_with_their_inserts():
     verdict = judge(with_gaps(doubled=(Doubled(40, 43, 6, sources),), rows=100))
     assert verdict.differences == (
         "doubled: 40 to 42 (3 offsets), 6 rows, each offset from part 202609_1_1_0, generation 0,"
-        " attempt 0, deadline 5; part 202609_2_2_0, generation 0, attempt 1, deadline 6",
+        " attempt 0, deadline 5; part 202609_2_2_0, generation 0, attempt 1, deadline 6;"
+        " `etl replay` of the range puts one row in their place",
     )
     assert "duplicated 3" in summary([verdict])
 

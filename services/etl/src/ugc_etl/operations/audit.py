@@ -155,7 +155,7 @@ def _differences(verdict: Verdict) -> Iterator[str]:
         )
         yield (
             f"doubled: {told(Ranges.of([(run.start, run.end)]))}, {run.rows:,} rows, each offset"
-            f" from {inserts}"
+            f" from {inserts}; `etl replay` of the range puts one row in their place"
         )
     if verdict.row_and_letter:
         yield f"both a row (or erased) and a dead letter: {told(verdict.row_and_letter)}"
@@ -177,7 +177,7 @@ def _remarks(verdict: Verdict) -> Iterator[str]:
     evidence = verdict.evidence
     if not evidence.current:
         yield "of a former topic: there is nothing to compare its end with"
-    elif evidence.mark is None:
+    elif evidence.mark is None and evidence.last_row is not None:
         yield "nothing is committed: audited up to the last row"
     if verdict.expired:
         yield f"expired: {told(verdict.expired)}"
