@@ -1,8 +1,9 @@
 """What the tools of analysts ask when they connect and look around.
 
 Drivers: clickhouse-jdbc 0.9 (DBeaver, DataGrip, Metabase), clickhouse-go 2 (Grafana),
-clickhouse-connect with SQLAlchemy (Superset). Taken from their sources; each with the format that
-it reads, as a user who may only read.
+clickhouse-connect with SQLAlchemy (Superset). The drivers' handshakes are as in their public code,
+the tools' own queries of the kinds they send; each with the format that it reads, as a user who
+may only read.
 """
 
 import json

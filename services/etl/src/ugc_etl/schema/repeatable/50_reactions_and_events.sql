@@ -76,15 +76,21 @@ WITH
         )
         WHERE state IN ('building', 'replacing')
     ) AS uncounted
-SELECT family, type, count() AS rows, uniqExact(event_id) AS events, max(received_at) AS last_received
+SELECT family, type, sum(arrivals) AS rows, count() AS events, max(newest) AS last_received
 FROM
 (
-    SELECT 'views' AS family, type, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.views
-    UNION ALL
-    SELECT 'interactions' AS family, type, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.interactions
-    UNION ALL
-    SELECT 'reactions' AS family, type, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.reactions
+    -- Grouped, not uniqExact: a group may spill to the disk, a set may not.
+    SELECT family, type, event_id, count() AS arrivals, max(received_at) AS newest
+    FROM
+    (
+        SELECT 'views' AS family, type, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.views
+        UNION ALL
+        SELECT 'interactions' AS family, type, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.interactions
+        UNION ALL
+        SELECT 'reactions' AS family, type, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.reactions
+    )
+    WHERE NOT arrayExists(r -> r.1 = _topic_id AND r.2 = _partition AND _offset >= r.3 AND _offset < r.4 AND if(r.6 = 'building', _generation = r.5, _generation < r.5), uncounted)
+    GROUP BY family, type, event_id
 )
-WHERE NOT arrayExists(r -> r.1 = _topic_id AND r.2 = _partition AND _offset >= r.3 AND _offset < r.4 AND if(r.6 = 'building', _generation = r.5, _generation < r.5), uncounted)
 GROUP BY family, type
 COMMENT 'Rows and events of the raw tables by type';
