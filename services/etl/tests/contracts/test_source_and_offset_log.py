@@ -3,6 +3,7 @@
 They are one suite because in Kafka they are one member of one group.
 """
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -419,6 +420,37 @@ def test_records_that_are_gone_stop_the_source_and_are_no_silent_jump(kafka, kaf
     member.source.subscribe(member)
     with pytest.raises(RefusedError, match="no longer has"):
         eventually(lambda: member.source.poll(0.1))
+
+
+@pytest.mark.integration
+def test_a_rebalance_in_the_middle_of_a_poll_gives_no_record_twice(kafka, kafka_member):
+    prefix = new_prefix()
+    create_topics(kafka, prefix, partitions=2)
+    first, second = kafka_member(prefix), kafka_member(prefix)
+    first.source.subscribe(first)
+    first.poll_until(lambda: len(first.owned) == 2)
+    for number in (0, 1):
+        kafka.client.produce_raw(
+            prefix + FAMILY_TOPIC, [(b"k", value, []) for value in (b"a", b"b")], partition=number
+        )
+    over = threading.Event()
+
+    def take_one_partition():
+        second.source.subscribe(second)
+        while not over.is_set():
+            second.poll()
+
+    joining = threading.Thread(target=take_one_partition)
+    joining.start()
+    try:
+        # It has all four at once, gives both partitions up, and gets one of them back.
+        polled = first.source.poll(8.0)
+    finally:
+        over.set()
+        joining.join()
+    assert [kind for kind, _ in first.events] == ["assigned", "revoked", "assigned"]
+    [left] = first.owned
+    assert [(r.partitions, r.offsets.tolist()) for r in polled] == [([left], [0, 1])]
 
 
 @pytest.mark.integration
