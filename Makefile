@@ -74,6 +74,7 @@ lint: $(READY) ## Check style and formatting
 .PHONY: types
 types: $(READY) ## Check types
 	@$(BIN)/mypy $(DISTRIBUTIONS:%=%/src)
+	@MYPYPATH=services/etl/simulation $(BIN)/mypy services/etl/simulation
 	@MYPYPATH=benchmarks/schema $(BIN)/mypy benchmarks
 
 .PHONY: contracts
