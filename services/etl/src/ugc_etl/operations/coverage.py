@@ -8,7 +8,6 @@ as ranges, and only chunks with more rows than offsets for what is doubled.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -20,6 +19,7 @@ from ugc_etl.schema import Deployment
 CHUNK = 1 << 20
 _MOST_MISSING = 1 << 24
 """Missing offsets that one query may hold as an array of 4 bytes each."""
+_MOST_CHUNKS = 5000
 MOST_RANGES = 200_000
 
 
@@ -102,9 +102,9 @@ class Book:
     def places(self, condition: str = "1") -> str:
         """A subquery: every place of a row or of the ledger, with `is_row`."""
         return (
-            f"(SELECT _partition AS p, _offset AS o, 1 AS is_row {self.rows} AND"
+            f"(SELECT _partition AS p, _offset AS o, _generation AS g, 1 AS is_row {self.rows} AND"
             f" ({condition.format(p='_partition', o='_offset')})"
-            f" UNION ALL SELECT partition AS p, offset AS o, 0 AS is_row {self.ledger} AND"
+            f" UNION ALL SELECT partition AS p, offset AS o, 0 AS g, 0 AS is_row {self.ledger} AND"
             f" ({condition.format(p='partition', o='offset')}))"
         )
 
@@ -161,6 +161,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
+    partition: int
     number: int
     rows: int
     places: int
@@ -169,6 +170,7 @@ class _Chunk:
     first: int
     last: int
     first_row: int
+    last_generation: int
 
     @property
     def missing(self) -> int:
@@ -196,16 +198,17 @@ def former_topic_ids(sql: Sql, deployment: Deployment, table: str) -> set[str]:
 def covered(sql: Sql, book: Book) -> dict[int, Coverage]:
     """What is covered of every partition of the bounds. Raises TooScatteredError."""
     chunks = _chunks(sql, book)
+    gaps = _gaps(sql, book, chunks)
     found = {}
-    for partition, (start, end) in sorted(book.bounds.items()):
-        ours = chunks.get(partition, [])
-        with_rows = [chunk.first_row for chunk in ours if chunk.places]
+    for partition in sorted(book.bounds):
+        ours = [chunk for chunk in chunks if chunk.partition == partition]
+        rows = sum(chunk.rows for chunk in ours)
         found[partition] = Coverage(
-            rows=sum(chunk.rows for chunk in ours),
+            rows=rows,
             places=sum(chunk.places for chunk in ours),
             erased=sum(chunk.erased for chunk in ours),
-            first_row=min(with_rows, default=None),
-            gaps=_gaps(sql, book, partition, ours, start, end),
+            first_row=min((chunk.first_row for chunk in ours if chunk.places), default=None),
+            gaps=gaps[partition],
             doubled=tuple(
                 doubled
                 for chunk in ours
@@ -218,50 +221,63 @@ def covered(sql: Sql, book: Book) -> dict[int, Coverage]:
                 if chunk.places + chunk.erased > chunk.covered
                 for span in _erased_with_row(sql, book, partition, chunk.number)
             ),
+            generations={0: rows} if rows else {},
         )
-    generations = f"SELECT _partition, _generation, count() {book.rows} GROUP BY ALL ORDER BY ALL"
-    for partition, generation, rows in sql.execute(generations):
-        found[partition].generations[generation] = rows
+    if any(chunk.last_generation for chunk in chunks):
+        for coverage in found.values():
+            coverage.generations.clear()
+        counts = f"SELECT _partition, _generation, count() {book.rows} GROUP BY ALL ORDER BY ALL"
+        for partition, generation, rows in sql.execute(counts):
+            found[partition].generations[generation] = rows
     return found
 
 
-def _chunks(sql: Sql, book: Book) -> dict[int, list[_Chunk]]:
+def _chunks(sql: Sql, book: Book) -> list[_Chunk]:
+    """Every chunk with a row or an entry of the ledger, in order of partition and offset."""
     within = f"toUInt32(o % {book.chunk})"
+    if sql.execute(f"SELECT 1 {book.ledger} LIMIT 1"):
+        counts = (
+            f"groupBitmapIf({within}, is_row = 1), groupBitmapIf({within}, is_row = 0),"
+            f" groupBitmap({within})"
+        )
+        source = book.places()
+    else:
+        # One set instead of three: they are most of the work.
+        counts = f"groupBitmap({within}) AS places, 0, places"
+        source = (
+            f"(SELECT _partition AS p, _offset AS o, _generation AS g, 1 AS is_row {book.rows})"
+        )
     rows = sql.execute(
-        f"SELECT p, intDiv(o, {book.chunk}) AS chunk, countIf(is_row),"
-        f" groupBitmapIf({within}, is_row = 1), groupBitmapIf({within}, is_row = 0),"
-        f" groupBitmap({within}), min(o), max(o), minIf(o, is_row = 1)"
-        f" FROM {book.places()} GROUP BY p, chunk ORDER BY p, chunk"
+        f"SELECT p, intDiv(o, {book.chunk}) AS chunk, countIf(is_row), {counts},"
+        f" min(o), max(o), minIf(o, is_row = 1), max(g) FROM {source}"
+        " GROUP BY p, chunk ORDER BY p, chunk"
     )
-    found: defaultdict[int, list[_Chunk]] = defaultdict(list)
-    for partition, *numbers in rows:
-        found[partition].append(_Chunk(*numbers))
-    return found
+    return [_Chunk(*row) for row in rows]
 
 
-def _gaps(
-    sql: Sql, book: Book, partition: int, chunks: Sequence[_Chunk], start: int, end: int
-) -> Ranges:
-    # Between the chunks' first and last offsets everything is covered but what is asked for here.
-    spans = list(
-        Ranges.of((chunk.first, chunk.last + 1) for chunk in chunks).missing(start, end).parts
-    )
+def _gaps(sql: Sql, book: Book, chunks: Sequence[_Chunk]) -> dict[int, Ranges]:
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for partition, (start, end) in book.bounds.items():
+        ours = [(chunk.first, chunk.last + 1) for chunk in chunks if chunk.partition == partition]
+        # Between a chunk's first and last offsets all is covered but what is asked for below.
+        spans[partition] = list(Ranges.of(ours).missing(start, end).parts)
     for group in _groups([chunk for chunk in chunks if chunk.missing]):
-        spans += _gaps_within(sql, book, partition, group)
-        if len(spans) > MOST_RANGES:
+        for partition, span in _gaps_within(sql, book, group):
+            spans[partition].append(span)
+        if sum(map(len, spans.values())) > MOST_RANGES:
             raise TooScatteredError(
-                f"{book.table}, partition {partition}: more than {MOST_RANGES:,} gaps up to offset"
-                f" {group[-1].last}: ask for a smaller range of offsets"
+                f"{book.table} has more than {MOST_RANGES:,} gaps, up to offset {group[-1].last:,}"
+                f" of partition {group[-1].partition}: ask for a smaller range of offsets"
             )
-    return Ranges.of(spans)
+    return {partition: Ranges.of(found) for partition, found in spans.items()}
 
 
 def _groups(chunks: Sequence[_Chunk]) -> Iterator[list[_Chunk]]:
-    """Neighbouring chunks, as many as one query can hold the missing offsets of."""
+    """As many chunks as one query can hold the missing offsets of."""
     group: list[_Chunk] = []
     missing = 0
     for chunk in chunks:
-        if group and missing + chunk.missing > _MOST_MISSING:
+        if group and (missing + chunk.missing > _MOST_MISSING or len(group) == _MOST_CHUNKS):
             yield group
             group, missing = [], 0
         group.append(chunk)
@@ -271,27 +287,32 @@ def _groups(chunks: Sequence[_Chunk]) -> Iterator[list[_Chunk]]:
 
 
 def _gaps_within(
-    sql: Sql, book: Book, partition: int, chunks: Sequence[_Chunk]
-) -> Iterator[tuple[int, int]]:
-    numbers = ", ".join(str(chunk.number) for chunk in chunks)
+    sql: Sql, book: Book, chunks: Sequence[_Chunk]
+) -> Iterator[tuple[int, tuple[int, int]]]:
+    """The gaps of these chunks, each with its partition."""
+    numbers = ", ".join(f"({chunk.partition}, {chunk.number})" for chunk in chunks)
     size = book.chunk
-    low, high = chunks[0].number * size, (chunks[-1].number + 1) * size
-    condition = f"{{p}} = {partition} AND {{o}} >= {low} AND {{o}} < {high}"
+    low = min(chunk.first for chunk in chunks)
+    high = max(chunk.last for chunk in chunks) + 1
+    condition = f"{{o}} >= {low} AND {{o}} < {high}"
+    if len(partitions := {chunk.partition for chunk in chunks}) == 1:
+        condition += f" AND {{p}} = {partitions.pop()}"
     rows = sql.execute(
         f"WITH bitmapBuild(range(toUInt32({size}))) AS whole,"
         " bitmapToArray(bitmapAndnot(bitmapSubsetInRange(whole, low, high), seen)) AS gap"
-        " SELECT chunk,"
+        " SELECT p, chunk,"
         " arrayFilter((x, step) -> step != 1, gap, arrayDifference(gap)),"
         " arrayFilter((x, next) -> next != x + 1, gap, arrayPushBack(arrayPopFront(gap), 0))"
-        f" FROM (SELECT intDiv(o, {size}) AS chunk, groupBitmapState(toUInt32(o % {size})) AS seen,"
+        f" FROM (SELECT p, intDiv(o, {size}) AS chunk,"
+        f" groupBitmapState(toUInt32(o % {size})) AS seen,"
         f" toUInt32(min(o) % {size}) AS low, toUInt32(max(o) % {size} + 1) AS high"
-        f" FROM {book.places(condition)} WHERE intDiv(o, {size}) IN ({numbers}) GROUP BY chunk)"
-        " ORDER BY chunk SETTINGS max_block_size = 64"
+        f" FROM {book.places(condition)} WHERE (p, intDiv(o, {size})) IN ({numbers})"
+        " GROUP BY p, chunk) ORDER BY p, chunk SETTINGS max_block_size = 64"
     )
-    for chunk, firsts, lasts in rows:
+    for partition, chunk, firsts, lasts in rows:
         base = chunk * size
         for first, last in zip(firsts, lasts, strict=True):
-            yield base + first, base + last + 1
+            yield partition, (base + first, base + last + 1)
 
 
 def _doubled(sql: Sql, book: Book, partition: int, chunk: int) -> Iterator[Doubled]:
