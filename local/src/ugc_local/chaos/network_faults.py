@@ -32,13 +32,6 @@ def _commit_late(scene: Scene) -> str:
     return f"a commit of {scene.consumer.name} arrived when others owned its partitions"
 
 
-def _commit_swallowed(scene: Scene) -> str:
-    with scene.frozen_at(Moment.COMMIT_ANSWERED) as frozen:
-        frozen.release(After.MUTE)
-        scene.wait_until_replaced()
-    return f"{scene.consumer.name} heard nothing more of its group; others took its partitions"
-
-
 def _cut_off_from_kafka(scene: Scene) -> str:
     owned = scene.owned()
     link = scene.consumer.kafka
@@ -135,11 +128,10 @@ def _table() -> Iterator[Kind]:
     )
     yield network(
         "commit's answer swallowed",
-        "the same, but the connection stays open and silent, heartbeats too, until others own "
-        "the partitions",
+        "the same, but the connection stays open and silent; the answers to heartbeats are "
+        "swallowed, too",
         "new connections pass",
-        _commit_swallowed,
-        another_runs,
+        partial(_broken_at, Moment.COMMIT_ANSWERED, (After.MUTE,)),
     )
     yield network(
         "dead letter cut",
