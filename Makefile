@@ -10,6 +10,7 @@ DISTRIBUTIONS := libs/ugc-events libs/ugc-settings services/ugc-api services/etl
 OURS := ugc-events ugc-settings ugc-api ugc-etl ugc-local
 
 EVENTS ?= 200000
+BENCH_EVENTS ?= 2000000
 STEPS ?= 2000000
 DAYS ?= 1
 FAULTS ?= 30
@@ -124,3 +125,7 @@ query: $(READY) ## Ask it as an analyst (SQL='SELECT * FROM analytics.events')
 .PHONY: logs
 logs: $(READY) ## Show the last lines of its logs (`.venv/bin/ugc logs -f` follows)
 	@$(BIN)/ugc logs
+
+.PHONY: bench-etl
+bench-etl: $(READY) ## Measure the ETL against its limit (BENCH_EVENTS=2000000)
+	@PYTHONPATH=benchmarks/schema $(BIN)/python benchmarks/etl/bench.py --events $(BENCH_EVENTS)

@@ -14,9 +14,10 @@ from uuid import UUID
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from ugc_etl.adapters.clickhouse import ClickHouse, ClickHouseAddress
-from ugc_etl.adapters.memory import StoredRecord, records_of
+from ugc_etl.adapters.memory import records_of
 from ugc_etl.decode import Decoder
 from ugc_etl.native_block import constant_column
+from ugc_etl.operations.ports import StoredRecord
 from ugc_etl.records import Partition
 from ugc_etl.rows import INSERT_BY, block_of
 from ugc_events.registry import VIEWS

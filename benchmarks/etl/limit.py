@@ -1,12 +1,14 @@
 """The limit: the ETL's client library and configuration, and nothing but reading the values.
 
-    python benchmarks/etl/limit.py BOOTSTRAP_SERVERS TOPIC PARTITIONS EVENTS
+    python benchmarks/etl/limit.py BOOTSTRAP_SERVERS TOPIC PARTITIONS EVENTS COLLECTOR
 
+COLLECTOR is `default`, or `seldom` for the garbage collector as the ETL sets it.
 Prints CPU seconds and seconds of the process, from the first record on.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 
@@ -16,7 +18,10 @@ from ugc_etl.adapters.kafka import consumer_config
 
 def main() -> None:
     """Read all."""
-    servers, topic, partitions, events = sys.argv[1:]
+    servers, topic, partitions, events, collector = sys.argv[1:]
+    if collector == "seldom":
+        gc.freeze()
+        gc.set_threshold(100_000, 20, 100)
     consumer = Consumer(consumer_config({"bootstrap.servers": servers}, "limit"))
     consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in range(int(partitions))])
     cpu_s, started_s = time.process_time(), time.monotonic()

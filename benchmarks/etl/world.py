@@ -13,11 +13,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psutil
+from confluent_kafka import Consumer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
 from ugc_etl.adapters.clickhouse import ClickHouse, ClickHouseAddress
+from ugc_etl.contract_version import contract_version
+from ugc_etl.protocol import Mark, encode_metadata
 from ugc_etl.schema import Deployment, migrate
+from ugc_events import FAMILIES
 from ugc_events.registry import topics
 from ugc_local.clickhouse.configuration import ServerPorts, User
 from ugc_local.credentials import ADMIN, new_credentials
@@ -60,6 +65,29 @@ class World:
             for spec in topics(prefix)
         )
 
+    def mark_beginnings(self, prefix: str, group: str) -> None:
+        """Make a group one that has been at work: its marks stand before the first records.
+
+        A new group would ask the tables about every partition first, whatever the backlog.
+        """
+        names = [family.topic_of(prefix) for family in FAMILIES]
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        found = admin.describe_topics(TopicCollection(names))
+        version = contract_version(FAMILIES)
+        places = []
+        for topic, future in found.items():
+            described = future.result()
+            high = described.topic_id.get_most_significant_bits() % 2**64
+            low = described.topic_id.get_least_significant_bits() % 2**64
+            mark = Mark(topic_id=str(UUID(int=high << 64 | low)), offset=0, decoder=version)
+            places += [
+                TopicPartition(topic, number, 0, metadata=encode_metadata(mark))
+                for number in range(len(described.partitions))
+            ]
+        consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group})
+        consumer.commit(offsets=places, asynchronous=False)
+        consumer.close()
+
     def connect(self) -> ClickHouse:
         """A client of the engine, as the ETL's."""
         return ClickHouse(
@@ -97,11 +125,13 @@ class World:
         self, deployment: Deployment, prefix: str, settings: Mapping[str, str] | None = None
     ) -> Iterator[Etl]:
         """`etl run` as a process, ready on entry; stopped on exit."""
+        group = f"etl-{uuid4().hex[:10]}"
+        self.mark_beginnings(prefix, group)
         environ = {
             **self.environ,
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "KAFKA_TOPIC_PREFIX": prefix,
-            "KAFKA_GROUP_ID": f"etl-{uuid4().hex[:10]}",
+            "KAFKA_GROUP_ID": group,
             "CLICKHOUSE_HOST": LOOPBACK,
             "CLICKHOUSE_PORT": str(self.clickhouse_port),
             "CLICKHOUSE_USER": ADMIN,
