@@ -547,14 +547,27 @@ def test_records_that_kafka_deleted_before_they_were_read_are_reported(caplog):
     assert [token.split(":")[2] for _, token, _ in bench.tables.inserted] == ["6-9"]
 
 
-def test_an_assignment_insists_on_the_marks_and_gives_up_in_the_end():
-    bench = Bench(grace_s=10.0)
-    bench.log.failures.extend([OutcomeUnknownError("no coordinator")] * 2)
-    bench.assign(ONE)
-    assert bench.waits == [0, 0]
+def test_an_assignment_insists_on_the_marks_until_there_is_an_answer():
+    bench = Bench()
+    bench.log.failures.extend([OutcomeUnknownError("no coordinator")] * 20)
+    bench.source.assign(ONE)
+    assert bench.waits == [0] * 20
+    assert bench.health.alive()[0]
+
+
+def test_a_stop_ends_a_question_that_nobody_answers():
+    bench = Bench()
     bench.log.failures.extend([OutcomeUnknownError("no coordinator")] * 50)
-    with pytest.raises(RefusedError, match="no coordinator"):
-        bench.assign(TWO)
+    turns = iter([False, False, False, True])
+
+    def poll(timeout_s):
+        bench.source.assign(ONE)
+        raise AssertionError("not reached")
+
+    bench.source.poll = poll
+    bench.pipeline.run(lambda: next(turns))
+    assert bench.waits == [0, 0]
+    assert bench.marks() == {}
 
 
 def test_a_source_that_goes_backward_stops_the_process():

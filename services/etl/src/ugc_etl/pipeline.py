@@ -83,6 +83,10 @@ class Runtime:
     executor: Executor
 
 
+class _StoppedError(Exception):
+    """The process is to stop while a question is open that the rest waits for."""
+
+
 class Pipeline:
     """Moves records from the source to the tables; the source's assignment listener."""
 
@@ -115,6 +119,8 @@ class Pipeline:
         self._lanes: dict[Partition, Lane] = {}
         self._over_limit = False
         self._reported_at_s = float("-inf")
+        self._stopped: Callable[[], bool] = lambda: False
+        self._questions = Outage("Kafka does not say where to begin", log)
         self._sink = Outage("the sink does not take batches", log)
         self._commits = Outage("offsets are not committed", log)
 
@@ -126,22 +132,22 @@ class Pipeline:
         Raises RefusedError where going on would be wrong; nothing is committed then that was
         not delivered.
         """
+        self._stopped = stopped
         self._source.subscribe(self)
         try:
             while not stopped():
                 self.turn()
             self._finish(list(self._lanes.values()))
+        except _StoppedError:
+            log.info("stopped before an assignment was taken")
         finally:
             self._drop(list(self._lanes))
             self._source.close()
 
     def turn(self) -> None:
         """One turn of the loop."""
-        polled = self._source.poll(self._options.poll_s)
+        self._read()
         now_s = self._runtime.monotonic_s()
-        for records in polled:
-            for partition, decoded in self._deliverer.decode(records).items():
-                self._lanes[partition].take(decoded, now_s)
         # Memory for larger batches is not to be had while over the limit.
         busy = sum(lane.is_busy for lane in self._lanes.values())
         age_s = 0.0 if self._over_limit else self._policy.age_s(busy)
@@ -149,6 +155,14 @@ class Pipeline:
         self._hold_back()
         self._report(now_s)
         self._health.turned()
+
+    def _read(self) -> None:
+        """Poll and decode. When it returns, what was polled is forgotten: only rows are held."""
+        polled = self._source.poll(self._options.poll_s)
+        now_s = self._runtime.monotonic_s()
+        for records in polled:
+            for partition, decoded in self._deliverer.decode(records).items():
+                self._lanes[partition].take(decoded, now_s)
 
     def _advance(self, lanes: Sequence[Lane], age_s: float | None) -> None:
         """Take every lane as far as it goes without waiting; cut batches unless `age_s` is None.
@@ -375,19 +389,22 @@ class Pipeline:
                 )  # fmt: skip
 
     def _insist(self, ask: Callable[[], T]) -> T:
-        """Ask until there is an answer, within the grace."""
-        give_up_at_s = self._runtime.monotonic_s() + self._options.grace_s
+        """Ask until there is an answer, or the process is to stop."""
         failures = 0
         while True:
             try:
-                return ask()
+                answer = ask()
             except OutcomeUnknownError as error:
                 failures += 1
-                now_s = self._runtime.monotonic_s()
-                if now_s >= give_up_at_s:
-                    raise RefusedError(f"Kafka gave no answer about offsets: {error}") from error
+                self._questions.failed(str(error), self._runtime.monotonic_s())
+                if self._stopped():
+                    raise _StoppedError from error
                 delay_s = self._options.backoff.delay_s(failures, self._runtime.random())
-                self._runtime.wait([], min(delay_s, give_up_at_s - now_s))
+                self._runtime.wait([], delay_s)
+                self._health.turned()
+            else:
+                self._questions.worked(self._runtime.monotonic_s())
+                return answer
 
 
 def _is_under_way(lane: Lane) -> bool:

@@ -36,7 +36,10 @@ _PASSING = frozenset(
         "CANNOT_READ_FROM_SOCKET", "CANNOT_WRITE_TO_SOCKET", "POCO_EXCEPTION",
     )
     if hasattr(errors.ErrorCodes, name)
-) | {745, 746, 762}  # fmt: skip # SERVER_OVERLOADED and its kin are younger than the driver
+) | {
+    745, 746, 762,  # SERVER_OVERLOADED and its kin are younger than the driver
+    24, 75, 76,  # CANNOT_WRITE_TO_OSTREAM, _FILE_DESCRIPTOR, CANNOT_OPEN_FILE: the disk is full
+}  # fmt: skip
 
 _VIOLATED_CONSTRAINT = 469  # younger than the driver's list
 

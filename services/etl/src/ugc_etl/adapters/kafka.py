@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from operator import itemgetter
 from typing import Any, cast
 from uuid import UUID
@@ -39,6 +40,7 @@ _POLL_BYTES = 8 * 1024 * 1024
 _POLL_STEP_S = 0.02
 _REQUEST_TIMEOUT_S = 10.0
 _ENDS_EVERY_S = 5.0
+_REFRESH_S = 2.0
 _DELIVERY_TIMEOUT_S = 20.0
 
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
@@ -64,7 +66,11 @@ _CONSUMER = {
     # Where to begin is decided here, at the assignment; a jump would be silent.
     "auto.offset.reset": "error",
     "isolation.level": "read_committed",
-    "queued.max.messages.kbytes": 32 * 1024,
+    # librdkafka takes a multiple of these: the queue is checked only between fetches, an answer
+    # comes packed and is unpacked whole, and every record has objects of its own. With a queue of
+    # 32 MiB it took 140 MiB, like this 55, for the same CPU.
+    "queued.max.messages.kbytes": 4 * 1024,
+    "fetch.max.bytes": 2 * 1024 * 1024,
     # A second by default, in which nothing is fetched once the queue was full.
     "fetch.queue.backoff.ms": 20,
 }
@@ -256,15 +262,24 @@ class KafkaSource:
         )
         by_place = {(tp.topic, tp.partition): future for tp, future in asked.items()}
         with _UnknownOutcome("offsets cannot be listed"):
-            return {p: by_place[p.topic, p.number].result().offset for p in partitions}
+            try:
+                return {p: by_place[p.topic, p.number].result().offset for p in partitions}
+            except KafkaException:
+                self._refresh_metadata()
+                raise
 
     def ends(self) -> Mapping[Partition, int]:
         """As the brokers answered last; asks again without waiting when that is old."""
+        failed = False
         for partition, future in list(self._asked_ends.items()):
             if future.done():
                 del self._asked_ends[partition]
                 if future.exception() is None:
                     self._ends[partition] = future.result().offset
+                else:
+                    failed = True
+        if failed:
+            self._refresh_metadata()
         now_s = self._monotonic_s()
         if self._owned and now_s - self._asked_ends_at_s >= _ENDS_EVERY_S:
             self._asked_ends_at_s = now_s
@@ -286,6 +301,14 @@ class KafkaSource:
             self.consumer.unsubscribe()
             self.consumer.close()
 
+    def _refresh_metadata(self) -> None:
+        """Ask for the leaders anew: librdkafka lists offsets by the leader epoch that it knows.
+
+        An epoch that is over gives an error for ever, which does not make it ask.
+        """
+        with suppress(KafkaException):
+            self._admin.list_topics(timeout=_REFRESH_S)
+
     def _give_up(self, partitions: Sequence[TopicPartition]) -> list[Partition]:
         ours = [self._owned.pop((p.topic, p.partition), None) for p in partitions]
         given_up = [p for p in ours if p is not None]
@@ -294,7 +317,10 @@ class KafkaSource:
         return given_up
 
     def _assured_topic_ids(self, topics: set[str]) -> dict[str, str]:
-        ids = self._topic_ids(sorted(topics))
+        try:
+            ids = self._topic_ids(sorted(topics))
+        except OutcomeUnknownError as error:
+            raise RefusedError(f"{error}; a restart asks again") from error
         if missing := topics - ids.keys():
             raise RefusedError(f"topics were deleted: {', '.join(sorted(missing))}")
         return ids
