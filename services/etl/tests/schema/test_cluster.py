@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from ugc_etl.operations.coverage import Book, covered
+from ugc_etl.operations.marts import VIEWINGS, delete, rebuild
+from ugc_etl.protocol import Ranges
 from ugc_etl.schema import Deployment, SchemaClient, current_version, migrate, required_version
 
 # The port is only how the engine knows itself in its own cluster: it listens nowhere.
@@ -89,3 +92,36 @@ def test_it_is_migrated_filled_and_asked(client: SchemaClient, insert: Callable[
     assert retention == [(minute, 1) for minute in range(10)]
     assert len(client.execute("SELECT * FROM analytics.viewings")) == 2
     assert client.execute("SELECT count() FROM ugc.views") == [(10,)]
+
+
+def test_marts_are_made_anew_and_places_counted_over_the_shards(client: SchemaClient) -> None:
+    """What the operators' commands do: on every shard's local tables, asked as a whole."""
+    migrate(client, DEPLOYMENT)
+    client.execute(
+        f"INSERT INTO {DEPLOYMENT.local('views')}"
+        " (content_id, viewer, occurred_at, duration_ms, position_ms, _topic_id, _partition,"
+        f" _offset, _insert_by) SELECT toUUID('{FILM}'), 77, '2026-02-02 10:00:00', 600000, 60000,"
+        f" toUUID('{FILM}'), 5, number, now() + 60 FROM numbers(4)"
+    )
+    of_viewer = f"SELECT * FROM {DEPLOYMENT.table('viewings')} WHERE viewer = 77"
+    before = client.execute(of_viewer)
+    delete(client, DEPLOYMENT, "viewings", "viewer = 77")
+    assert client.execute(of_viewer) == []
+    rebuild(client, DEPLOYMENT, VIEWINGS, "viewer = 77")
+    assert client.execute(of_viewer) == before != []
+
+    book = Book(DEPLOYMENT, "views", FILM, {5: (0, 6)})
+    client.execute(
+        f"INSERT INTO {DEPLOYMENT.table('erased_places')} (topic_id, partition, offset)"
+        f" SELECT toUUID('{FILM}'), 5, 3"
+    )
+    delete(
+        client,
+        DEPLOYMENT,
+        "views",
+        "viewer = 77 AND (_topic_id, _partition, _offset) IN (SELECT topic_id, partition, offset"
+        f" FROM {DEPLOYMENT.table('erased_places')})",
+    )
+    found = covered(client, book)[5]
+    assert (found.places, found.erased) == (3, 1)
+    assert found.gaps == Ranges.of([(4, 6)])
