@@ -1,11 +1,16 @@
 """A viewer is erased on a real broker and a real engine."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from uuid import UUID
 
 import numpy as np
 import pytest
 from samples import reactions, view, views
+from stores import eventually
 from ugc_etl.adapters.memory import StoredRecord, records_of
 from ugc_etl.decode import Decoder
 from ugc_etl.erasure import ErasedViewers, erased_viewers_sql
@@ -236,6 +241,29 @@ def test_audience_older_than_the_raw_rows_stays_and_the_rest_is_counted_again(st
     assert eraser.erase().nothing_older
     assert before == stage.sql.execute(old) == [(2,)]
     assert any("2 quarters of an hour are older than the raw rows" in line for line in said)
+
+
+def test_an_interruption_is_a_sentence_and_the_next_call_goes_on(stage, tmp_path):
+    fill(stage)
+    log = tmp_path / "erase.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ugc_etl", "erase", "--user", str(USER), "--apply"],
+            env=os.environ | stage.environ, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        eventually(lambda: "waiting 70 s" in log.read_text(), timeout_s=60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
+    assert log.read_text().splitlines()[-1] == "interrupted; repeating the command goes on"
+    assert "begun and not completed" in stage.run("erase", "--user", str(USER))[1]
+    said = []
+    eraser = eraser_of(stage, USER)
+    object.__setattr__(eraser, "on_progress", said.append)
+    assert eraser.erase().nothing_older
+    assert said[0] == "going on with the erasure that was begun before"
 
 
 def test_a_letter_that_the_consumers_may_still_write_is_left_for_later(stage):

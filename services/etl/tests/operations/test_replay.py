@@ -8,6 +8,7 @@ from ugc_etl.operations.coverage import Replay, open_replays
 from ugc_etl.operations.replay import Replayer
 from ugc_etl.operations.reread import Rereader
 from ugc_etl.operations.rows_once import Clock, ErasedList, Pace, RowsOnce
+from ugc_etl.ports import RefusedError
 from ugc_events import encode_record
 from ugc_events.registry import VIEWS
 
@@ -57,8 +58,8 @@ def replayer_of(stage, state=None):
         VIEWS,
         stage.letters_topic,
         Rereader(
-            kafka, sql, stage.deployment, VIEWS, ErasedList(sql, stage.deployment, clock), KEY,
-            stage.now_ms,
+            kafka, stage.group, sql, stage.deployment, VIEWS,
+            ErasedList(sql, stage.deployment, clock), KEY, stage.now_ms,
         ),
         RowsOnce(sql, sql, stage.deployment, clock, pseudonym_key=KEY, deadline_s=60),
         Pace(1e9, clock),
@@ -170,6 +171,7 @@ def test_a_crash_at_any_step_leaves_what_the_next_call_completes(stage, clickhou
 def test_nothing_is_replaced_by_less(stage, kafka):
     fill(stage)
     stage.store([40, 41])
+    stage.commit(42)
     partition = stage.partition()
     replay = Replay(1, partition.topic_id, 0, 0, 42, "building")
     replayer = replayer_of(stage)
@@ -179,8 +181,6 @@ def test_nothing_is_replaced_by_less(stage, kafka):
     stage.log.read = lambda p, start, end: (r for r in read(p, start, end) if r.offset > 5)
     code, output, errors = stage.run("replay", "--topic", stage.topic)
     assert "under way" in output
-    from ugc_etl.ports import RefusedError
-
     with pytest.raises(RefusedError, match="the first at offset 0 to 5"):
         replayer.replay(partition, replay)
     assert stage.count("views", "_generation = 0") == COUNT - 1 + 2
@@ -191,6 +191,20 @@ def test_nothing_is_replaced_by_less(stage, kafka):
     assert open_replays(stage.sql, stage.deployment) == []
     # The abandoned number is not used again.
     assert "generation 2" in stage.run("replay", "--topic", stage.topic)[1]
+
+
+def test_a_mark_that_was_set_back_stops_it(stage):
+    fill(stage)
+    partition = stage.partition()
+    replay = Replay(1, partition.topic_id, 0, 0, COUNT, "building")
+    replayer = replayer_of(stage)
+    replayer.declare(replay, "building")
+    stage.commit(COUNT - 1)
+    with pytest.raises(RefusedError, match="is not behind 39 any more"):
+        replayer.replay(partition, replay)
+    assert stage.count("views", "_generation = 1") == 0
+    stage.commit(COUNT)
+    assert replayer.replay(partition, replay).rows == COUNT - 1
 
 
 def test_only_what_is_committed_is_replayed_and_a_window_of_time_chooses(stage):

@@ -21,6 +21,8 @@ from ugc_etl.decode import Decoder
 from ugc_etl.operations.ports import KafkaLog, Sql, StoredRecord
 from ugc_etl.operations.rows_once import ErasedList
 from ugc_etl.operations.spans import neighbours
+from ugc_etl.ports import RefusedError
+from ugc_etl.protocol.intent import Mark
 from ugc_etl.protocol.ranges import Ranges
 from ugc_etl.pseudonym import viewers
 from ugc_etl.records import KeyAndHeaders, Partition, Records
@@ -71,9 +73,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Rereader:
-    """Reads one family's records again."""
+    """Reads one family's records again, below what `group` has committed."""
 
     kafka: KafkaLog
+    group: str
     sql: Sql
     deployment: Deployment
     family: Family
@@ -82,7 +85,11 @@ class Rereader:
     now_ms: int
 
     def pieces(self, partition: Partition, wanted: Ranges) -> Iterator[Piece]:
-        """Every record of the wanted offsets that Kafka keeps, in order."""
+        """Every record of the wanted offsets that Kafka keeps, in order.
+
+        Raises RefusedError where a record is not below the committed offset any more: it was set
+        back, and a consumer is about to do the same work.
+        """
         decoder = Decoder(self.family)
         for group in neighbours(wanted):
             for records in _windows(_within(self.kafka, partition, group)):
@@ -93,6 +100,12 @@ class Rereader:
     ) -> Piece:
         decoded = decoder.decode(records_of(partition, records), self.now_ms)[partition]
         start, end = records[0].offset, records[-1].offset + 1
+        mark = self.kafka.marks(self.group, [partition]).get(partition)
+        if not isinstance(mark, Mark) or mark.topic_id != partition.topic_id or mark.offset < end:
+            raise RefusedError(
+                f"the committed offset of {partition} is not behind {end - 1:,} any more: the"
+                " consumers work there. Wait until they are through, and repeat the command"
+            )
         ledger = self._ledger(partition, start, end)
         of_erased = self.erased.now().mask(
             viewers(decoded.rows["user_id"], self.pseudonym_key), decoded.rows["_timestamp"]

@@ -87,6 +87,7 @@ def rereader(stores: Stores, settings: WriterSettings, family: Family) -> Reread
     """What reads a family's records again."""
     return Rereader(
         stores.kafka,
+        stores.group,
         stores.clickhouse,
         stores.deployment,
         family,
