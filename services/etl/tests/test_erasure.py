@@ -44,9 +44,16 @@ def test_the_list_and_the_ledger_are_written_and_read(clickhouse):
 
     client.execute(ledger_sql(deployment, TOPIC_ID, 3, [7, 2**63]))
     client.execute(ledger_sql(deployment, TOPIC_ID, 3, [7]))
+    many = range(10**12, 10**12 + 60_000, 3)
+    client.execute(ledger_sql(deployment, TOPIC_ID, 4, many))
     places = client.execute(
         "SELECT DISTINCT toString(topic_id), partition, offset"
-        f" FROM {deployment.table('erased_places')} ORDER BY offset"
+        f" FROM {deployment.table('erased_places')} WHERE partition = 3 ORDER BY offset"
     )
     assert places == [(TOPIC_ID, 3, 7), (TOPIC_ID, 3, 2**63)]
+    of_many = client.execute(
+        f"SELECT DISTINCT offset FROM {deployment.table('erased_places')}"
+        " WHERE partition = 4 ORDER BY offset"
+    )
+    assert [offset for (offset,) in of_many] == list(many)
     client.close()

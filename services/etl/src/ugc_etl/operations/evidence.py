@@ -16,8 +16,9 @@ from ugc_events import Family
 from ugc_etl.operations.audit import Evidence, Scope
 from ugc_etl.operations.coverage import Book, covered, former_topic_ids, open_replays
 from ugc_etl.operations.ports import KafkaLog, Sql
+from ugc_etl.operations.reading import kept_records
 from ugc_etl.operations.retention import retention_ms
-from ugc_etl.operations.spans import neighbours
+from ugc_etl.operations.spans import told
 from ugc_etl.protocol.intent import Foreign, Mark
 from ugc_etl.protocol.ranges import Ranges
 from ugc_etl.records import Partition
@@ -152,19 +153,13 @@ def _with_records(
     partition = evidence.partition
     records: list[tuple[int, int]] = []
     outlived: list[tuple[int, int]] = []
-    for group in neighbours(evidence.uncovered.within(evidence.kept_from, evidence.end)):
-        start, end = group.parts[0][0], group.end
-        on_progress(f"looking in Kafka for {partition}, {start:,} to {end - 1:,}")
-        wanted = iter(group.parts)
-        span = next(wanted)
-        for record in kafka.read(partition, start, end):
-            while record.offset >= span[1]:
-                span = next(wanted)
-            if record.offset < span[0]:
-                continue
-            _extend(records, record.offset)
-            if outlived_before_ms is not None and record.timestamp_ms < outlived_before_ms:
-                _extend(outlived, record.offset)
+    wanted = evidence.uncovered.within(evidence.kept_from, evidence.end)
+    if wanted:
+        on_progress(f"looking in Kafka for {partition}, {told(wanted, most=3)}")
+    for record in kept_records(kafka, partition, wanted):
+        _extend(records, record.offset)
+        if outlived_before_ms is not None and record.timestamp_ms < outlived_before_ms:
+            _extend(outlived, record.offset)
     return replace(evidence, records=Ranges.of(records), outlived=Ranges.of(outlived))
 
 

@@ -19,8 +19,8 @@ from ugc_events.dead_letters import Headers
 from ugc_etl.batch import month_of
 from ugc_etl.decode import Decoder
 from ugc_etl.operations.ports import KafkaLog, Sql, StoredRecord
+from ugc_etl.operations.reading import kept_records
 from ugc_etl.operations.rows_once import ErasedList
-from ugc_etl.operations.spans import neighbours
 from ugc_etl.ports import RefusedError
 from ugc_etl.protocol.intent import Mark
 from ugc_etl.protocol.ranges import Ranges
@@ -91,9 +91,8 @@ class Rereader:
         back, and a consumer is about to do the same work.
         """
         decoder = Decoder(self.family)
-        for group in neighbours(wanted):
-            for records in _windows(_within(self.kafka, partition, group)):
-                yield self._piece(decoder, partition, records)
+        for records in _windows(kept_records(self.kafka, partition, wanted)):
+            yield self._piece(decoder, partition, records)
 
     def _piece(
         self, decoder: Decoder, partition: Partition, records: Sequence[StoredRecord]
@@ -124,17 +123,6 @@ class Rereader:
             f" AND partition = {partition.number} AND offset >= {start} AND offset < {end}"
         )
         return {int(offset) for (offset,) in rows}
-
-
-def _within(kafka: KafkaLog, partition: Partition, group: Ranges) -> Iterator[StoredRecord]:
-    """The records of a group of ranges, read in one go."""
-    wanted = iter(group.parts)
-    span = next(wanted)
-    for record in kafka.read(partition, group.parts[0][0], group.end):
-        while record.offset >= span[1]:
-            span = next(wanted)
-        if record.offset >= span[0]:
-            yield record
 
 
 def _windows(records: Iterable[StoredRecord]) -> Iterator[list[StoredRecord]]:
