@@ -5,6 +5,8 @@ the sink runs in the threads of an executor, at most one action of each partitio
 here sleeps: a delay is a time that the loop compares with its clock.
 
 What to do next is decided by `ugc_etl.protocol`; here it is done. See docs/delivery-semantics.md.
+
+One module although it is long: the loop and the listener's callbacks share all of its state.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 It does no I/O and has no clock: `now_s` is ClickHouse's clock as the caller estimates it. The
 caller performs one action at a time, tells the answer by `hear` and asks again; an action whose
 answer never comes is simply asked for again. States and rules: docs/delivery-semantics.md.
+
+One module although it is long: every transition is read beside the others it must fit.
 """
 
 from __future__ import annotations
