@@ -1,4 +1,7 @@
-"""One world: its scheduler, what goes wrong in it, and what must hold."""
+"""One world: its scheduler, what goes wrong in it, and what must hold.
+
+One module although it is long: faults and books are about the same state.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Kafka, by confluent-kafka: the source, the offset log of group mode, the dead letters."""
+"""Kafka, by confluent-kafka: the source, the offset log of group mode, the dead letters.
+
+One module although it is long: source and offset log are one member of one group, and a driver is
+imported in one place.
+"""
 
 from __future__ import annotations
 
