@@ -1,6 +1,6 @@
 """A process that runs courses over the fakes. Every step of it is one of the scheduler's.
 
-One module although it is long: it does, action by action, what the pipeline does with the real ones.
+One module although it is long: it does, action by action, what the pipeline does with real ones.
 """
 
 from __future__ import annotations
