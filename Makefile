@@ -76,7 +76,7 @@ lint: $(READY) ## Check style and formatting
 types: $(READY) ## Check types
 	@$(BIN)/mypy $(DISTRIBUTIONS:%=%/src)
 	@MYPYPATH=services/etl/simulation $(BIN)/mypy services/etl/simulation
-	@MYPYPATH=benchmarks/schema $(BIN)/mypy benchmarks
+	@MYPYPATH=benchmarks/schema:benchmarks/etl $(BIN)/mypy benchmarks
 
 .PHONY: contracts
 contracts: $(READY) ## Check layers, and that a driver is imported in one place
