@@ -39,10 +39,16 @@ def deployment(tmp_path, kafka, clickhouse, process_guard) -> Iterator[Deploymen
 
 
 def kill_with_intents(deployment: Deployment, etl: Etl) -> dict[int, int]:
-    """SIGKILL while it has declared batches and cannot insert them.
+    """SIGKILL of the only consumer while it has declared batches and cannot insert them.
 
     Gives the ends of these batches by partition.
     """
+    begun = {number: mark.offset for number, mark in deployment.marks().items()}
+    # Where it still asks what was done before it, it would declare nothing behind the cut.
+    eventually(
+        lambda: all(mark.offset > begun[n] for n, mark in deployment.marks().items()),
+        "a partition stands still",
+    )
     etl.link.down()
 
     def declared() -> dict[int, int]:
