@@ -20,8 +20,8 @@ PROFILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         # Everything, for the services and for whoever runs the machine.
         "default": {
             "max_memory_usage": "700000000",
-            # A larger state goes to the disk, so that a question's memory does not grow with the data.
-            "max_bytes_before_external_group_by": "100000000",
+            # A larger state goes to the disk: a question must not need more as the data grow.
+            "max_bytes_before_external_group_by": "32000000",
             "idle_connection_timeout": "300",
             # The client's promise to send its next block, before its INSERT lets the table go.
             "receive_timeout": "60",
@@ -31,7 +31,7 @@ PROFILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "analyst": {
             "readonly": "2",
             "max_memory_usage": "500000000",
-            "max_bytes_before_external_group_by": "100000000",
+            "max_bytes_before_external_group_by": "32000000",
             "max_execution_time": "60",
             "max_result_rows": "1000000",
             "idle_connection_timeout": "300",
@@ -40,7 +40,7 @@ PROFILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "readonly": {
             "readonly": "1",
             "max_memory_usage": "500000000",
-            "max_bytes_before_external_group_by": "100000000",
+            "max_bytes_before_external_group_by": "32000000",
             "max_execution_time": "60",
             "idle_connection_timeout": "300",
         },
