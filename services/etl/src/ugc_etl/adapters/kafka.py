@@ -72,7 +72,7 @@ _CONSUMER = {
     "isolation.level": "read_committed",
     # librdkafka takes a multiple of these: the queue is checked only between fetches, an answer
     # comes packed and is unpacked whole, and every record has objects of its own. With a queue of
-    # 32 MiB it took 140 MiB, like this 55, for the same CPU.
+    # 16 MiB and answers of 8 it took 112 to 142 MiB, like this about 56, for the same CPU.
     "queued.max.messages.kbytes": 4 * 1024,
     "fetch.max.bytes": 2 * 1024 * 1024,
     # A second by default, in which nothing is fetched once the queue was full.
