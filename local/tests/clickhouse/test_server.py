@@ -146,3 +146,19 @@ def test_the_end_stops_what_runs(own_server, eventually):
         assert own_server.stop() == 0
     asking.join(10)
     assert len(ended) == 1
+
+
+def test_an_insert_that_the_disk_has_no_room_for_is_refused_whole(server):
+    setting = "min_free_disk_bytes_to_perform_insert"
+    by_default = f"SELECT toUInt64(value) FROM system.merge_tree_settings WHERE name = '{setting}'"
+    with server.client() as client:
+        assert client.execute(by_default) == [(256 * 2**20,)]
+        client.execute(
+            "CREATE TABLE roomy (n UInt8) ENGINE = MergeTree ORDER BY n"
+            f" SETTINGS {setting} = 1000000000000000"
+        )
+        with pytest.raises(ServerException) as refused:
+            client.execute("INSERT INTO roomy VALUES", [(1,)])
+        assert refused.value.code == 243
+        assert client.execute("SELECT count() FROM roomy") == [(0,)]
+        client.execute("DROP TABLE roomy")

@@ -86,6 +86,8 @@ _MERGE_TREE: Mapping[str, str] = MappingProxyType(
         "number_of_free_entries_in_pool_to_lower_max_size_of_merge": "1",
         "number_of_free_entries_in_pool_to_execute_mutation": "1",
         "number_of_free_entries_in_pool_to_execute_optimize_entire_partition": "1",
+        # Refused beforehand, with code 243: this engine acknowledges an insert whose writes fail.
+        "min_free_disk_bytes_to_perform_insert": "268435456",
     }
 )
 
