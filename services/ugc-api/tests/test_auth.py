@@ -1,6 +1,7 @@
 import base64
 import json
 import time
+from collections.abc import Callable
 
 import pytest
 from api_samples import SECRET, USER, token
@@ -12,6 +13,8 @@ from ugc_api.auth import (
     UnauthorizedError,
 )
 from ugc_settings import Secret
+
+HS384_KEY = "a key as long as the hash of HS384 has to be: 48"
 
 
 def verifier(audience: str = "", issuer: str = "", leeway_s: int = 0) -> TokenVerifier:
@@ -48,24 +51,25 @@ def test_another_scheme_is_an_invalid_request(header: str) -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (token(exp=int(time.time()) - 60), "expired"),
-        (token(exp=None), "not valid"),
-        (token(sub=None), "not valid"),
-        (token(nbf=int(time.time()) + 600), "not valid"),
-        (token(key="another key that is long enough too"), "not valid"),
-        (token(key="a key as long as the hash of HS384 has to be: 48", algorithm="HS384"), "valid"),
-        (unsigned(), "not valid"),
-        (token()[:-2], "not valid"),
-        ("garbage", "not valid"),
-        (token(sub="somebody"), "not a UUID"),
-        (token(sub="x" * 36), "not a UUID"),
-        (token(sub=USER.hex), "not a UUID"),
-        (token(sub=f"{{{USER}}}"), "not a UUID"),
+        # Made when the test runs, not when it is collected: tokens expire.
+        (lambda: token(exp=int(time.time()) - 60), "expired"),
+        (lambda: token(exp=None), "not valid"),
+        (lambda: token(sub=None), "not valid"),
+        (lambda: token(nbf=int(time.time()) + 600), "not valid"),
+        (lambda: token(key="another key that is long enough too"), "not valid"),
+        (lambda: token(key=HS384_KEY, algorithm="HS384"), "not valid"),
+        (unsigned, "not valid"),
+        (lambda: token()[:-2], "not valid"),
+        (lambda: "garbage", "not valid"),
+        (lambda: token(sub="somebody"), "not a UUID"),
+        (lambda: token(sub="x" * 36), "not a UUID"),
+        (lambda: token(sub=USER.hex), "not a UUID"),
+        (lambda: token(sub=f"{{{USER}}}"), "not a UUID"),
     ],
 )
-def test_a_token_that_is_not_valid(bad: str, message: str) -> None:
+def test_a_token_that_is_not_valid(bad: Callable[[], str], message: str) -> None:
     with pytest.raises(UnauthorizedError, match=message) as caught:
-        verifier().user_id(f"Bearer {bad}")
+        verifier().user_id(f"Bearer {bad()}")
     assert caught.value.error == "invalid_token"
 
 
