@@ -64,6 +64,10 @@ lock-check: $(READY) ## Check that the lock installs on Linux and macOS, x86-64 
 test: $(READY) ## Run every test, on the real broker and the real engine
 	@$(BIN)/python -m pytest
 
+.PHONY: fuzz
+fuzz: $(READY) ## Look for new counterexamples: the tests with examples, 2,000 random ones each
+	@$(BIN)/python -m pytest --hypothesis-profile=new -m hypothesis
+
 .PHONY: conformance
 conformance: $(READY) ## Check the ClickHouse server that runs here against ClickHouse's documented behaviour (SOAK=1: long parts too)
 	@UGC_CONFORMANCE_SOAK=$(SOAK) $(BIN)/python -m pytest local/tests/conformance

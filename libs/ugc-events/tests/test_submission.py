@@ -59,6 +59,15 @@ def test_a_time_in_rfc_3339_means_the_same_moment(event: Event, offset_hours: in
     assert taken.occurred_at == event.occurred_at
 
 
+def test_a_time_in_rfc_3339_keeps_its_milliseconds() -> None:
+    """The time in seconds as a float, times 1000, is 2148355966343.9998."""
+    form = {"type": "click", "session_id": str(OURS), "element": "0", "path": "0"}
+    form["occurred_at"] = "2038-01-29T05:32:46.344+00:00"
+    taken = submit(msgspec.json.encode(form), received_at=2148355966344)
+    assert isinstance(taken, Event)
+    assert taken.occurred_at == 2148355966344
+
+
 @pytest.mark.parametrize("name", SERVER_FIELDS)
 @given(event=events())
 def test_what_only_the_server_knows_is_refused_from_the_body(name: str, event: Event) -> None:

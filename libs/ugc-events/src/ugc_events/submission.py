@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Annotated, Any, Union
 from uuid import UUID
@@ -17,6 +17,8 @@ from ugc_events.verdicts import Invalid, Reason
 
 _SERVER_FIELDS = {"received_at", "user_id"}
 _Time = EpochMs | Annotated[datetime, msgspec.Meta(tz=True)]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class _Form:
@@ -93,7 +95,8 @@ def decode_submission(
         return form
     occurred_at = form.occurred_at
     if isinstance(occurred_at, datetime):
-        occurred_at = int(occurred_at.timestamp() * 1000)
+        # In whole numbers: a time in seconds as a float falls a millisecond short now and then.
+        occurred_at = (occurred_at - _EPOCH) // _MILLISECOND
         if not EARLIEST_MS <= occurred_at <= LATEST_MS:
             return Invalid("occurred_at", Reason.OUT_OF_RANGE, "expected a time from 2020 to 2099")
     kind = _forms[type(form)]

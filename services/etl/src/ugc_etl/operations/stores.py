@@ -104,7 +104,7 @@ def now_ms() -> int:
 
 def in_ms(time_: datetime | None) -> int | None:
     """A time of an option, which is UTC, in ms since the epoch."""
-    return None if time_ is None else int(time_.replace(tzinfo=UTC).timestamp() * 1000)
+    return None if time_ is None else round(time_.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def rows_once(stores: Stores, settings: WriterSettings) -> RowsOnce:
