@@ -16,3 +16,10 @@ def test_a_run_ends_when_good_records_outweigh_it():
     assert not run.exceeds(9, 9)
     assert not run.exceeds(9, 0)
     assert not run.exceeds(9, 9)
+
+
+def test_the_share_decides_what_a_bad_run_is():
+    tenth = BadRun(DeadLetterLimit(letters=10, share=0.1))
+    assert [tenth.exceeds(10, 2) for _ in range(6)] == [False] * 5 + [True]
+    whole = BadRun(DeadLetterLimit(letters=10, share=1.0))
+    assert not any(whole.exceeds(10, 10) for _ in range(10))

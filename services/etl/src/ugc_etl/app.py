@@ -107,7 +107,7 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
         tables=tables,
         dead_letters=dead_letters,
         letter_box=letter_box,
-        limit=DeadLetterLimit(settings.dead_letter_limit),
+        limit=DeadLetterLimit(settings.dead_letter_limit, settings.dead_letter_share),
         pseudonym_key=settings.pseudonym_key.reveal().encode(),
         wall_s=time.time,
         monotonic_s=time.monotonic,

@@ -100,10 +100,18 @@ class Settings:
         int,
         Meta(
             description="stop when so many of a partition's records become dead letters "
-            "in a run in which most do",
+            "in a run in which more than DEAD_LETTER_SHARE do",
             ge=1,
         ),
     ] = 1000
+    dead_letter_share: Annotated[
+        float,
+        Meta(
+            description="the share of dead letters above which a run of records is bad; 1 never is",
+            gt=0,
+            le=1,
+        ),
+    ] = 0.5
     shutdown_grace_s: Annotated[
         float, Meta(description="a stop or a rebalance waits so long for inserts in flight", ge=0)
     ] = 20.0
