@@ -63,10 +63,17 @@ def test_a_run_that_passed_shows_its_table_and_no_timeline():
 
 def test_a_run_that_failed_shows_what_helps_to_find_out_why():
     verdict = Verdict(events=1000, lost=3, differences=["lost: t/0, offsets 1 to 3"])
-    text = shown(outcome(verdict=verdict, failures=["not everything was done"]))
+    text = shown(
+        outcome(
+            verdict=verdict,
+            failures=["not everything was done"],
+            ended_by_themselves=["etl-1: status 1. Traceback"],
+        )
+    )
     assert "lost 3, duplicated 0" in text
     assert "FAILED: lost: t/0, offsets 1 to 3" in text
     assert "FAILED: not everything was done" in text
+    assert "FAILED: ended by itself: etl-1: status 1. Traceback" in text
     assert "3.0 –    4.0  joined: no effect: nothing came of it" in text
     assert "SEED=7" in text
 
@@ -75,5 +82,6 @@ def test_each_part_of_the_proof_can_fail_the_run():
     assert outcome().passed
     assert not outcome(audit_exact=False).passed
     assert not outcome(failures=["a store ended"]).passed
+    assert not outcome(ended_by_themselves=["etl-1: status 1."]).passed
     for verdict in (Verdict(lost=1), Verdict(duplicated=1), Verdict(differences=["a mart"])):
         assert not outcome(verdict=verdict).passed

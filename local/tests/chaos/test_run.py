@@ -29,6 +29,7 @@ def test_a_few_of_the_worst_faults_lose_and_double_nothing(tmp_path):
         on_fault=print,
     )
     assert outcome.failures == []
+    assert outcome.ended_by_themselves == []
     assert outcome.verdict.differences == []
     assert (outcome.verdict.lost, outcome.verdict.duplicated) == (0, 0)
     assert outcome.audit_exact, outcome.audit

@@ -66,7 +66,7 @@ class Outcome:
         faults: every fault, in the order of their beginnings.
         verdict: of rows, dead letters and marts against the generator's truth.
         audit: what `etl audit` said; `audit_exact` whether it was content.
-        ended_by_themselves: processes that ended and that nobody had ended.
+        ended_by_themselves: processes that ended and that nobody had ended; none may.
         failures: what else failed the run, such as a fault without recovery.
         lag_median_s: over the whole run.
         seconds: of the whole run, from the first fault to the verdict.
@@ -85,7 +85,8 @@ class Outcome:
     @property
     def passed(self) -> bool:
         """Whether everything is as it must be."""
-        return self.verdict.exact and self.audit_exact and not self.failures
+        wrong = self.failures or self.ended_by_themselves
+        return self.verdict.exact and self.audit_exact and not wrong
 
     def counted(self) -> Counter[str]:
         """Kinds and how many faults of each had an effect."""

@@ -60,11 +60,10 @@ def show(outcome: Outcome, kinds: Sequence[Kind], logs: Path, console: Console) 
     )
     console.print(f"etl audit: {outcome.audit}")
     console.print(f"lost {verdict.lost}, duplicated {verdict.duplicated}", style="bold")
-    for words in outcome.ended_by_themselves[:_SHOWN]:
-        console.print(f"ended by itself: {words}", markup=False)
     if outcome.passed:
         return
-    for difference in [*outcome.failures, *verdict.differences]:
+    ended = [f"ended by itself: {words}" for words in outcome.ended_by_themselves[:_SHOWN]]
+    for difference in [*outcome.failures, *ended, *verdict.differences]:
         console.print(f"FAILED: {difference}", markup=False)
     console.print("\ntimeline, in seconds:")
     for fault in outcome.faults:
