@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
 import psutil
 
+from ugc_local.background import BackgroundWork
 from ugc_local.process import ProcessIdentity
 
 _INTERVAL_S = 0.2
@@ -17,7 +16,7 @@ _TICKS_PER_SURVEY = 5
 _MIB = 1 << 20
 
 
-class MemorySampler:
+class MemorySampler(BackgroundWork):
     """Samples the resident memory of named processes and their descendants, five times a second.
 
     A descendant counts for its nearest named ancestor, so the caller may be one of the named.
@@ -29,23 +28,12 @@ class MemorySampler:
         self._members: list[tuple[str, psutil.Process]] = []
         self._peaks = dict.fromkeys(processes, 0)
         self._peak_total = 0
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="memory-sampler", daemon=True)
+        super().__init__("memory-sampler")
 
     def __enter__(self) -> Self:
         self._survey()
         self._sample()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stopped.set()
-        self._thread.join()
+        return super().__enter__()
 
     def peaks(self) -> dict[str, float]:
         """The highest sample of each process with its descendants, MiB."""

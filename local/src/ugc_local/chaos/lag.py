@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
+from ugc_local.background import BackgroundWork
 from ugc_local.chaos.truth import TopicPartition, Truth
 from ugc_local.kafka.client import KafkaClient, KafkaClientError
 
@@ -19,7 +17,7 @@ RECOVERED_S = 1.0
 """A lag below this counts as none."""
 
 
-class LagWatch:
+class LagWatch(BackgroundWork):
     """Asks the broker what the group has committed, in a thread, until the block ends.
 
     The lag is how long the oldest acknowledged record has waited whose place is not behind the
@@ -30,8 +28,7 @@ class LagWatch:
         self.samples: list[tuple[float, float]] = []
         self._positions = client.positions(group)
         self._truth = truth
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
+        super().__init__("lag")
 
     def recovered_at_s(self, since_s: float) -> float | None:
         """When the lag was small for the first time after that moment; None: not yet."""
@@ -49,26 +46,16 @@ class LagWatch:
         ordered = sorted(lag_s for _, lag_s in self.samples)
         return ordered[len(ordered) // 2] if ordered else math.inf
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stopped.set()
-        self._thread.join()
-        self._positions.close()
-
     def all_done(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Whether the group has committed all of these ends; False while nobody answers."""
         with suppress(KafkaClientError):
             positions = self._positions.read(ends, _ANSWER_S)
             return all(positions.get(place, 0) >= end for place, end in ends.items())
         return False
+
+    def _end(self) -> None:
+        super()._end()
+        self._positions.close()
 
     def _run(self) -> None:
         while not self._stopped.wait(_EVERY_S):

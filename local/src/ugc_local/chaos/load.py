@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from types import TracebackType
-from typing import Self
 
+from ugc_local.background import BackgroundWork
 from ugc_local.chaos.recipe import Recipe
 from ugc_local.chaos.truth import Truth
 from ugc_local.kafka.client import KafkaClient, KafkaClientError
@@ -15,7 +13,7 @@ _TICK_S = 0.02
 _LAST_ANSWERS_S = 60.0
 
 
-class Load:
+class Load(BackgroundWork):
     """Writes the recipe's records at their pace, in a thread, until the block ends or stop().
 
     It uses the API's own codec but not the API, whose processes would take a core from what is
@@ -30,9 +28,8 @@ class Load:
         self._writer = client.writer(
             lambda number, place: self.truth.put(number, place, time.monotonic())
         )
-        self._stopped = threading.Event()
         self._failure: KafkaClientError | None = None
-        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+        super().__init__("load")
 
     @property
     def waiting(self) -> int:
@@ -44,23 +41,9 @@ class Load:
 
         Raises the KafkaClientError that ended it before, if one did.
         """
-        self._stopped.set()
-        self._thread.join()
+        self._end()
         if self._failure is not None:
             raise self._failure
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stopped.set()
-        self._thread.join()
 
     def _run(self) -> None:
         try:
