@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from api_samples import NOW_MS, settings
 from ugc_api.adapters.memory import MemorySink
-from ugc_api.views import create_app
+from ugc_api.http.app import create_app
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from ugc_events import FAMILIES
 from ugc_settings import load
 
 from ugc_api.adapters.kafka import KafkaSink
+from ugc_api.http.app import create_app
 from ugc_api.settings import Settings
-from ugc_api.views import create_app
 
 _settings = load(Settings, os.environ)
 sink = KafkaSink(

@@ -8,7 +8,7 @@ from api_samples import NOW_MS, headers, rating, settings, tick, token
 from flask.testing import FlaskClient
 from ugc_api.adapters.memory import MemorySink
 from ugc_api.event_ids import uuid7
-from ugc_api.views import create_app
+from ugc_api.http.app import create_app
 from werkzeug.test import TestResponse
 
 

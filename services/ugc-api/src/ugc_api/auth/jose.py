@@ -1,0 +1,206 @@
+"""Signatures and the two formats of keys; the one module here that imports the JWT library.
+
+A key is bound to one algorithm by what the key is, so the `alg` of a token chooses nothing: it
+has to be the key's (RFC 8725, section 3.1). A public key can never become an HMAC secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+ALGORITHMS = ("HS256", "RS256", "ES256", "EdDSA")
+MIN_RSA_BITS = 2048
+"""RFC 7518, section 3.3."""
+MAX_HEADER_CHARS = 2048
+MAX_KEYS = 64
+
+_PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
+# The public members of each kind of key; a private one that was published by mistake is dropped.
+_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+
+
+class KeyMaterialError(ValueError):
+    """The keys cannot be used; the message says why and holds nothing of them."""
+
+
+class BadTokenError(ValueError):
+    """The token is not valid.
+
+    Attributes:
+        expired: it was, once.
+    """
+
+    def __init__(self, reason: str, *, expired: bool = False) -> None:
+        super().__init__(reason)
+        self.expired = expired
+
+
+class Key(NamedTuple):
+    """What verifies one algorithm's signatures.
+
+    Attributes:
+        kid: the name that the issuer gave it; None of a key from a secret or a PEM file.
+        algorithm: one of ALGORITHMS.
+        material: in the form of the JWT library.
+        identity: equal for equal keys; holds no secret.
+    """
+
+    kid: str | None
+    algorithm: str
+    material: bytes | _PublicKey
+    identity: tuple[object, ...]
+
+    def __repr__(self) -> str:
+        return f"Key({self.kid!r}, {self.algorithm})"
+
+
+class Header(NamedTuple):
+    """What is looked at of a token's header; `jku`, `jwk`, `x5u`, `x5c` never are."""
+
+    algorithm: str
+    kid: str | None
+
+
+def secret_key(secret: bytes) -> Key:
+    """The key of HS256."""
+    return Key(None, "HS256", secret, ("HS256",))
+
+
+def pem_keys(pem: bytes) -> list[Key]:
+    """The public key of a PEM file. Raises KeyMaterialError."""
+    if b"PRIVATE KEY" in pem:
+        raise KeyMaterialError("a private key; this service needs the public one only")
+    try:
+        public = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise KeyMaterialError("not a public key in PEM") from error
+    return [_public_key(None, public)]
+
+
+def jwks_keys(document: bytes) -> list[Key]:
+    """The usable keys of a JSON Web Key Set (RFC 7517); unknown ones are passed over.
+
+    Keys for encryption, shared secrets and unsupported kinds are not usable. Raises
+    KeyMaterialError where the document is not a key set or no key of it is usable.
+    """
+    try:
+        entries = json.loads(document)["keys"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise KeyMaterialError("not a JSON Web Key Set") from error
+    if not isinstance(entries, list):
+        raise KeyMaterialError("not a JSON Web Key Set")
+    keys = []
+    refusals = []
+    for entry in entries[:MAX_KEYS]:
+        try:
+            keys.append(_jwk(entry))
+        except KeyMaterialError as error:
+            refusals.append(str(error))
+    if not keys:
+        raise KeyMaterialError("no usable key in the set: " + "; ".join(refusals[:3] or ["empty"]))
+    return keys
+
+
+def read_header(token: str) -> Header:
+    """The header of a token that nobody has verified yet. Raises BadTokenError."""
+    part, dot, _ = token.partition(".")
+    if not dot or len(part) > MAX_HEADER_CHARS:
+        raise BadTokenError("not a JWT")
+    try:
+        text = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+        header = json.loads(text, object_pairs_hook=_unique)
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise BadTokenError("the header is not JSON") from error
+    if not isinstance(header, dict):
+        raise BadTokenError("the header is not an object")
+    if "crit" in header or "b64" in header:
+        raise BadTokenError("the header asks for an extension")
+    algorithm, kid = header.get("alg"), header.get("kid")
+    if not isinstance(algorithm, str) or not isinstance(kid, str | None):
+        raise BadTokenError("alg or kid is not a text")
+    return Header(algorithm, kid)
+
+
+def claims_of(
+    token: str, key: Key, *, audience: str | None, issuer: str | None, leeway_s: int
+) -> dict[str, Any]:
+    """The claims of a token that `key` has signed; `exp` and `sub` are in it, times are right.
+
+    Raises BadTokenError.
+    """
+    try:
+        return jwt.decode(
+            token,
+            key.material,
+            algorithms=[key.algorithm],
+            audience=audience,
+            issuer=issuer,
+            leeway=leeway_s,
+            options={
+                "require": ["exp", "sub"],
+                "verify_aud": audience is not None,
+                "verify_iss": issuer is not None,
+            },
+        )
+    except jwt.ExpiredSignatureError as error:
+        raise BadTokenError("expired", expired=True) from error
+    except (jwt.PyJWTError, RecursionError) as error:
+        raise BadTokenError("not valid") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name twice")
+    return found
+
+
+def _jwk(entry: object) -> Key:
+    if not isinstance(entry, Mapping):
+        raise KeyMaterialError("an entry is not an object")
+    kind, kid, operations = entry.get("kty"), entry.get("kid"), entry.get("key_ops", ["verify"])
+    members = _MEMBERS.get(kind) if isinstance(kind, str) else None
+    if members is None:
+        raise KeyMaterialError("kty is not RSA, EC or OKP")
+    if entry.get("use", "sig") != "sig" or "verify" not in operations:
+        raise KeyMaterialError("not for signatures")
+    if not isinstance(kid, str | None):
+        raise KeyMaterialError("kid is not a text")
+    public = {"kty": kind} | {name: entry.get(name) for name in members}
+    try:
+        loaded = jwt.PyJWK(public, _algorithm_named(public)).key
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise KeyMaterialError(f"a {kind} key that cannot be read") from error
+    key = _public_key(kid, loaded)
+    if entry.get("alg", key.algorithm) != key.algorithm:
+        raise KeyMaterialError(f"alg is not {key.algorithm}, which is what is supported of {kind}")
+    return key
+
+
+def _algorithm_named(public: Mapping[str, object]) -> str:
+    return {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}[str(public["kty"])]
+
+
+def _public_key(kid: str | None, public: object) -> Key:
+    if isinstance(public, RSAPublicKey):
+        if public.key_size < MIN_RSA_BITS:
+            raise KeyMaterialError(f"an RSA key of less than {MIN_RSA_BITS} bits")
+        numbers = public.public_numbers()
+        return Key(kid, "RS256", public, (kid, "RS256", numbers.n, numbers.e))
+    if isinstance(public, EllipticCurvePublicKey) and isinstance(public.curve, SECP256R1):
+        point = public.public_numbers()
+        return Key(kid, "ES256", public, (kid, "ES256", point.x, point.y))
+    if isinstance(public, Ed25519PublicKey):
+        return Key(kid, "EdDSA", public, (kid, "EdDSA", public.public_bytes_raw()))
+    raise KeyMaterialError("the curve is not P-256 or Ed25519")

@@ -1,0 +1,74 @@
+"""Where public keys come from: files and an issuer's URL."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from http.client import HTTPException, HTTPMessage
+from pathlib import Path
+from typing import IO
+
+from ugc_api.auth.jose import Key, KeyMaterialError, jwks_keys, pem_keys
+
+TIMEOUT_S = 3.0
+MAX_BYTES = 256 * 1024
+_PIECE_BYTES = 16 * 1024
+
+
+def from_pem(path: str) -> Callable[[], list[Key]]:
+    """Reads the public key of a PEM file."""
+    return lambda: pem_keys(_file(path))
+
+
+def from_jwks(place: str) -> Callable[[], list[Key]]:
+    """Reads a JSON Web Key Set: from an http or https URL, else from the file of that name."""
+    if place.startswith(("https://", "http://")):
+        return lambda: jwks_keys(_fetch(place))
+    return lambda: jwks_keys(_file(place))
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Keys come from where the operator said, not from where an answer points."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> None:
+        """See urllib: None turns the answer into an error."""
+        del req, fp, code, msg, headers, newurl
+
+
+def _file(path: str) -> bytes:
+    content = Path(path).read_bytes()
+    if len(content) > MAX_BYTES:
+        raise KeyMaterialError(f"more than {MAX_BYTES} bytes")
+    return content
+
+
+def _fetch(url: str) -> bytes:
+    """The body at `url`, whole, within twice TIMEOUT_S and MAX_BYTES. Raises OSError."""
+    opener = urllib.request.build_opener(_NoRedirect)
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310
+    end = time.monotonic() + TIMEOUT_S
+    body = b""
+    try:
+        with opener.open(request, timeout=TIMEOUT_S) as answer:
+            while piece := answer.read1(_PIECE_BYTES):
+                body += piece
+                if len(body) > MAX_BYTES:
+                    raise KeyMaterialError(f"more than {MAX_BYTES} bytes")
+                if time.monotonic() > end:
+                    raise TimeoutError("the issuer sends too slowly")
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise OSError(f"the issuer answers {error.code}") from error
+    except HTTPException as error:
+        raise OSError(f"the issuer breaks HTTP: {type(error).__name__}") from error
+    return body

@@ -1,0 +1,1 @@
+"""The HTTP surface; the one package here that imports Flask."""

@@ -1,0 +1,84 @@
+"""The whole API as one WSGI application."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from flask import Flask, Response, g, request
+
+from ugc_api.auth import TokenVerifier
+from ugc_api.event_ids import RANDOM_BITS, uuid7
+from ugc_api.http.events import add_events
+from ugc_api.http.probes import add_probes
+from ugc_api.http.problems import handle_errors
+from ugc_api.http.viewer import Viewers
+from ugc_api.ingest import Ingest
+from ugc_api.metrics import Metrics
+from ugc_api.ports import EventSink
+from ugc_api.settings import Settings
+
+
+def create_app(
+    settings: Settings,
+    sink: EventSink,
+    *,
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    new_event_id: Callable[[], UUID] | None = None,
+    timer_s: Callable[[], float] = time.perf_counter,
+) -> Flask:
+    """Build the API.
+
+    Args:
+        settings: all of them.
+        sink: where events go; the caller closes it.
+        clock_ms: the server's clock, ms since the epoch.
+        new_event_id: ids for events that came without one; by default UUIDv7 of `clock_ms`.
+        timer_s: measures how long requests take.
+    """
+    app = Flask("ugc_api", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.api_max_body_bytes
+    metrics = Metrics()
+    tokens = TokenVerifier(
+        settings.jwt_secret,
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+        leeway_s=settings.jwt_leeway_s,
+    )
+    ingest = Ingest(
+        topic_prefix=settings.kafka.kafka_topic_prefix,
+        max_batch=settings.api_max_batch,
+        new_event_id=new_event_id or (lambda: uuid7(clock_ms(), secrets.randbits(RANDOM_BITS))),
+    )
+    handle_errors(app, max_body_bytes=settings.api_max_body_bytes)
+    _measure(app, metrics, timer_s)
+    add_events(
+        app,
+        viewers=Viewers(tokens),
+        ingest=ingest,
+        sink=sink,
+        metrics=metrics,
+        clock_ms=clock_ms,
+        deadline_s=settings.kafka_delivery_timeout_ms / 1000,
+    )
+    add_probes(app, sink, metrics)
+    return app
+
+
+def _measure(app: Flask, metrics: Metrics, timer_s: Callable[[], float]) -> None:
+    @app.before_request
+    def begin() -> None:
+        g.started_s = timer_s()
+        metrics.begin()
+
+    @app.after_request
+    def answered(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule else "other"
+        metrics.answered(route, response.status_code, timer_s() - g.started_s)
+        return response
+
+    @app.teardown_request
+    def end(_error: BaseException | None) -> None:
+        metrics.end()

@@ -1,0 +1,64 @@
+"""What is wrong with a request, as a problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import msgspec
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from ugc_api.auth import UnauthorizedError
+from ugc_api.ingest import BodyError, BodyFault
+
+
+def problem(status: HTTPStatus, kind: str, detail: str, **headers: str) -> Response:
+    """A problem document.
+
+    Args:
+        status: of the answer.
+        kind: what clients branch on; the document's type is `urn:ugc:problem:<kind>`.
+        detail: a sentence for the client's author.
+        headers: of the answer, `_` for `-`.
+    """
+    body = {
+        "type": f"urn:ugc:problem:{kind}",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+    }
+    response = Response(
+        msgspec.json.encode(body), status.value, content_type="application/problem+json"
+    )
+    for name, value in headers.items():
+        response.headers[name.replace("_", "-")] = value
+    return response
+
+
+def handle_errors(app: Flask, *, max_body_bytes: int) -> None:
+    """Make every error of a request a problem document."""
+
+    @app.errorhandler(BodyError)
+    def body_error(error: BodyError) -> Response:
+        too_many = error.fault is BodyFault.TOO_MANY_EVENTS
+        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_many else HTTPStatus.BAD_REQUEST
+        return problem(status, error.fault.value, str(error))
+
+    @app.errorhandler(UnauthorizedError)
+    def unauthorized(error: UnauthorizedError) -> Response:
+        challenge = 'Bearer realm="ugc"' + (f', error="{error.error}"' if error.error else "")
+        return problem(
+            HTTPStatus.UNAUTHORIZED, "unauthorized", str(error), WWW_Authenticate=challenge
+        )
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+        if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return problem(status, "body-too-large", f"a body has at most {max_body_bytes} bytes")
+        kind = status.phrase.lower().replace(" ", "-")
+        response = problem(status, kind, status.description)
+        for name, value in error.get_headers():
+            if name.lower() == "allow":
+                response.headers[name] = value
+        return response
