@@ -18,8 +18,10 @@ VIEWER = UUID("0198a000-0000-7000-8000-000000000001")
 _SESSION = UUID("0198a000-0000-7000-8000-0000000000aa")
 
 _QUESTIONS = (
-    "SELECT title, viewers, watched_minutes, finish_rate FROM analytics.most_watched LIMIT 10",
-    "SELECT title, viewers, completion_q50, drop_off_minute FROM analytics.film_stats LIMIT 10",
+    "SELECT title, viewers, watched_minutes, round(finish_rate, 2) AS finish_rate"
+    " FROM analytics.most_watched LIMIT 10",
+    "SELECT title, viewers, round(completion_q50, 2) AS completion_q50, drop_off_minute"
+    " FROM analytics.film_stats LIMIT 10",
     "SELECT * FROM analytics.events",
 )
 
@@ -49,8 +51,12 @@ def first_steps(
     }
     ask = 'curl -sS "$CLICKHOUSE/?default_format=PrettyCompactMonoBlock" -u "$ANALYST"'
     questions = "\n".join(f'  {ask} --data "{sql}"' for sql in _QUESTIONS)
-    here = f"--data-dir {shlex.quote(str(data_dir))}"
-    elsewhere = "" if data_dir == DEFAULT_DATA_DIR else f"\nHere that is ugc status {here}, …"
+    here = f" --data-dir {shlex.quote(str(data_dir))}"
+    status, logs, down = (
+        f"make {name}" if data_dir == DEFAULT_DATA_DIR else f"ugc {name}{here}"
+        for name in ("status", "logs", "down")
+    )
+    width = len(status)
     return f"""
 The platform is up.
   API          {endpoints.api_url}
@@ -70,5 +76,8 @@ Send an event (a minute of “{film.title}”):
 Ask questions:
 {questions}
 
-Look at it with make status, read its logs with make logs, stop it with make down.{elsewhere}
+Look at it, and stop it:
+  {status:<{width}}  what runs, and how well
+  {logs:<{width}}  its logs
+  {down:<{width}}  stops it; the data stay
 """
