@@ -115,7 +115,7 @@ def prefix(kafka: KafkaService) -> str:
     ("changes", "named"),
     [
         ({}, ["KAFKA_BOOTSTRAP_SERVERS"]),
-        ({"API_THREADS": "many", "JWT_SECRET": ""}, ["API_THREADS", "JWT_SECRET"]),
+        ({"API_THREADS": "many", "JWT_LEEWAY_S": "-1"}, ["API_THREADS", "JWT_LEEWAY_S"]),
     ],
 )
 def test_a_wrong_environment_is_told_line_by_line(

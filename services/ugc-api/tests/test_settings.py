@@ -41,3 +41,18 @@ def test_what_is_wrong_is_named(changes: dict[str, str], names: list[str]) -> No
         load(Settings, GIVEN | changes)
     assert [name for name in names if name not in str(caught.value)] == []
     assert "short'" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"JWT_SECRET": "-----BEGIN PUBLIC KEY-----" + "x" * 32}, "no secret"),
+        ({"JWT_SECRET": ""}, "none is set"),
+        ({"JWT_JWKS": "/a", "JWT_PUBLIC_KEY_FILE": "/b"}, "one of them"),
+        ({"JWT_ALGORITHMS": "none"}, "JWT_ALGORITHMS"),
+        ({"JWT_ALGORITHMS": "HS256,"}, "JWT_ALGORITHMS"),
+    ],
+)
+def test_keys_that_protect_nothing_are_refused(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load(Settings, GIVEN | changes)

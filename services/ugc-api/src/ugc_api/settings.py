@@ -11,6 +11,8 @@ from ugc_settings import KafkaSettings, Secret
 MIN_SECRET_BYTES = 32
 """HS256 needs a key as long as its hash (RFC 7518, section 3.2)."""
 
+_NONE = Secret()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -18,8 +20,42 @@ class Settings:
 
     kafka: KafkaSettings
     jwt_secret: Annotated[
-        Secret, Meta(description="key of the tokens' HS256 signature, at least 32 bytes")
-    ]
+        Secret,
+        Meta(description="key of the tokens' HS256 signature, at least 32 bytes; empty: none"),
+    ] = _NONE
+    jwt_public_key_file: Annotated[
+        str,
+        Meta(
+            description="PEM file of the public key that verifies tokens: RSA (RS256), "
+            "P-256 (ES256) or Ed25519 (EdDSA)"
+        ),
+    ] = ""
+    jwt_jwks: Annotated[
+        str,
+        Meta(description="http(s) URL or file of the issuer's JSON Web Key Set"),
+    ] = ""
+    jwt_refresh_s: Annotated[
+        int,
+        Meta(
+            description="how often JWT_PUBLIC_KEY_FILE or JWT_JWKS is read again, in seconds; "
+            "as long may a key that its issuer has withdrawn stay in use",
+            ge=1,
+        ),
+    ] = 300
+    jwt_algorithms: Annotated[
+        str,
+        Meta(
+            description="signatures that are accepted, separated by commas",
+            pattern=r"\A(HS256|RS256|ES256|EdDSA)(,(HS256|RS256|ES256|EdDSA))*\Z",
+        ),
+    ] = "HS256,RS256,ES256,EdDSA"
+    jwt_scope: Annotated[
+        str,
+        Meta(
+            description="one scope that a token has to have; empty: it is not looked at",
+            pattern=r"\A[\x21\x23-\x5b\x5d-\x7e]*\Z",
+        ),
+    ] = ""
     jwt_audience: Annotated[
         str, Meta(description="what a token's aud has to contain; empty: aud is not looked at")
     ] = ""
@@ -68,11 +104,21 @@ class Settings:
     ] = "info"
 
     def __post_init__(self) -> None:
-        """Refuse a key that is too short and a grace that ends before requests do."""
-        if len(self.jwt_secret.reveal().encode()) < MIN_SECRET_BYTES:
-            raise ValueError(f"JWT_SECRET: shorter than {MIN_SECRET_BYTES} bytes")
+        """Refuse keys that protect nothing and a grace that ends before requests do."""
+        self._check_keys()
         if self.api_stop_grace_s * 1000 <= self.kafka_delivery_timeout_ms:
             raise ValueError(
                 f"API_STOP_GRACE_S={self.api_stop_grace_s} is not longer than "
                 f"KAFKA_DELIVERY_TIMEOUT_MS={self.kafka_delivery_timeout_ms}"
             )
+
+    def _check_keys(self) -> None:
+        secret = self.jwt_secret.reveal()
+        if self.jwt_public_key_file and self.jwt_jwks:
+            raise ValueError("JWT_PUBLIC_KEY_FILE and JWT_JWKS: set one of them")
+        if not (secret or self.jwt_public_key_file or self.jwt_jwks):
+            raise ValueError("JWT_SECRET, JWT_PUBLIC_KEY_FILE, JWT_JWKS: none is set")
+        if secret and len(secret.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"JWT_SECRET: shorter than {MIN_SECRET_BYTES} bytes")
+        if "-----BEGIN" in secret:
+            raise ValueError("JWT_SECRET: a PEM key is no secret; see JWT_PUBLIC_KEY_FILE")

@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 LOOK_AGAIN_S = 10.0
 """No unknown key makes the source be read within this of the last reading."""
 WAIT_S = 2.0
+_HURRY_S = 2.0
 MAX_WAITING = 4
 
 
@@ -88,12 +89,15 @@ class KeyRing:
         """Why no token can be verified; None once there are keys."""
         return None if len(self.current) else self._problem
 
-    def look_for(self, kid: str) -> KeySet:
+    def look_for(self, header: Header) -> KeySet:
         """The current set, after a look at the source where that may help and is due.
 
-        Waits at most WAIT_S, and of all callers at most MAX_WAITING do.
+        It may where a token names a key that is not known. Waits at most WAIT_S, and of all
+        callers at most MAX_WAITING do.
         """
-        if self._read is None or self.current.knows(kid):
+        kid = header.kid
+        shared = header.algorithm == "HS256"  # no source gives such keys
+        if self._read is None or shared or kid is None or self.current.knows(kid):
             return self.current
         if not self._waiting.acquire(blocking=False):
             return self.current
@@ -121,8 +125,10 @@ class KeyRing:
     def _follow(self) -> None:
         while not self._closing:
             self._look()
-            # Without any key nobody is served, so then the source is asked more often.
-            pause_s = self._every_s if len(self.current) else min(self._every_s, LOOK_AGAIN_S / 5)
+            # Without any key nobody is served, so then the source is asked most often.
+            pause_s = self._every_s
+            if self._problem is not None:
+                pause_s = min(self._every_s, LOOK_AGAIN_S if len(self.current) else _HURRY_S)
             with self._changed:
                 self._changed.wait_for(lambda: self._wanted or self._closing, pause_s)
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from ugc_api.auth.jose import ALGORITHMS, BadTokenError, claims_of, read_header
+from ugc_api.auth.jose import ALGORITHMS, BadTokenError, Header, claims_of, read_header
 from ugc_api.auth.keys import KeyRing, KeySet
 
-_UUID_CHARS = 36
 MAX_TOKEN_CHARS = 8000
 """More than any header that the server lets through; what is longer is not even split."""
 REMEMBER_S = 60
@@ -155,14 +154,19 @@ class TokenVerifier:
         if header.algorithm not in self._policy.algorithms:
             raise BadTokenError("the algorithm is not accepted")
         keys = self._keys.current
-        fitting = keys.fitting(header)
-        if not fitting and header.kid is not None:
-            keys = self._keys.look_for(header.kid)
-            fitting = keys.fitting(header)
+        try:
+            return self._claims(token, header, keys), keys
+        except BadTokenError:
+            newer = self._keys.look_for(header)
+            if newer is keys:
+                raise
+            return self._claims(token, header, newer), newer
+
+    def _claims(self, token: str, header: Header, keys: KeySet) -> dict[str, Any]:
         refusal = BadTokenError("no key for it")
-        for key in fitting:
+        for key in keys.fitting(header):
             try:
-                claims = claims_of(
+                return claims_of(
                     token,
                     key,
                     audience=self._policy.audience or None,
@@ -171,8 +175,6 @@ class TokenVerifier:
                 )
             except BadTokenError as error:
                 refusal = error if error.expired or not refusal.expired else refusal
-            else:
-                return claims, keys
         raise refusal
 
 
@@ -186,9 +188,10 @@ def _scopes(claims: dict[str, Any]) -> list[str]:
 
 def _uuid(subject: str) -> UUID:
     try:
-        # UUID() also takes braces and bare hex; one spelling is enough.
-        if len(subject) == _UUID_CHARS:
-            return UUID(subject)
+        user_id = UUID(subject)
     except ValueError as error:
         raise UnauthorizedError("invalid_token", "the token's sub is not a UUID") from error
-    raise UnauthorizedError("invalid_token", "the token's sub is not a UUID")
+    # UUID() also takes braces, bare hex and underscores; one spelling is enough.
+    if str(user_id) != subject.lower():
+        raise UnauthorizedError("invalid_token", "the token's sub is not a UUID")
+    return user_id

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from flask import Flask, Response, g, request
 
-from ugc_api.auth import TokenVerifier
+from ugc_api.auth import build_verifier
 from ugc_api.event_ids import RANDOM_BITS, uuid7
 from ugc_api.http.events import add_events
 from ugc_api.http.probes import add_probes
@@ -41,12 +41,7 @@ def create_app(
     app = Flask("ugc_api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.api_max_body_bytes
     metrics = Metrics()
-    tokens = TokenVerifier(
-        settings.jwt_secret,
-        audience=settings.jwt_audience,
-        issuer=settings.jwt_issuer,
-        leeway_s=settings.jwt_leeway_s,
-    )
+    tokens = build_verifier(settings)
     ingest = Ingest(
         topic_prefix=settings.kafka.kafka_topic_prefix,
         max_batch=settings.api_max_batch,
@@ -63,7 +58,7 @@ def create_app(
         clock_ms=clock_ms,
         deadline_s=settings.kafka_delivery_timeout_ms / 1000,
     )
-    add_probes(app, sink, metrics)
+    add_probes(app, sink, tokens, metrics)
     return app
 
 

@@ -6,12 +6,13 @@ from http import HTTPStatus
 
 from flask import Flask, Response
 
+from ugc_api.auth import TokenVerifier
 from ugc_api.http.problems import problem
 from ugc_api.metrics import Metrics
 from ugc_api.ports import EventSink
 
 
-def add_probes(app: Flask, sink: EventSink, metrics: Metrics) -> None:
+def add_probes(app: Flask, sink: EventSink, tokens: TokenVerifier, metrics: Metrics) -> None:
     """Add `/healthz`, `/readyz` and `/metrics`."""
 
     @app.get("/healthz")
@@ -23,7 +24,7 @@ def add_probes(app: Flask, sink: EventSink, metrics: Metrics) -> None:
 
     @app.get("/readyz")
     def readyz() -> Response:
-        reason = sink.not_ready()
+        reason = tokens.not_ready() or sink.not_ready()
         if reason is not None:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", reason)
         return Response("ready\n", content_type="text/plain")

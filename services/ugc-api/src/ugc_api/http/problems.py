@@ -8,7 +8,7 @@ import msgspec
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from ugc_api.auth import UnauthorizedError
+from ugc_api.auth import ForbiddenError, UnauthorizedError
 from ugc_api.ingest import BodyError, BodyFault
 
 
@@ -50,6 +50,11 @@ def handle_errors(app: Flask, *, max_body_bytes: int) -> None:
         return problem(
             HTTPStatus.UNAUTHORIZED, "unauthorized", str(error), WWW_Authenticate=challenge
         )
+
+    @app.errorhandler(ForbiddenError)
+    def forbidden(error: ForbiddenError) -> Response:
+        challenge = f'Bearer realm="ugc", error="insufficient_scope", scope="{error.scope}"'
+        return problem(HTTPStatus.FORBIDDEN, "forbidden", str(error), WWW_Authenticate=challenge)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:

@@ -1,0 +1,201 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from signers import jwk, jwks, private
+from ugc_api.auth.jose import Header, Key, KeyMaterialError, jwks_keys, secret_key
+from ugc_api.auth.keys import LOOK_AGAIN_S, MAX_WAITING, KeyRing, KeySet
+
+
+def key(kid: str | None, algorithm: str = "ES256") -> Key:
+    (found,) = jwks_keys(jwks(jwk(private(algorithm, str(kid)), kid)))
+    return found
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Source:
+    """Gives what it is told to, and counts."""
+
+    def __init__(self, *keys: Key) -> None:
+        self.keys = list(keys)
+        self.error: OSError | KeyMaterialError | None = None
+        self.readings = 0
+        self.open = threading.Event()
+        self.open.set()
+
+    def __call__(self) -> list[Key]:
+        assert self.open.wait(10)
+        self.readings += 1
+        if self.error is not None:
+            raise self.error
+        return list(self.keys)
+
+
+@pytest.fixture
+def ring_of() -> Iterator[Callable[..., tuple[KeyRing, Clock]]]:
+    rings: list[KeyRing] = []
+
+    def make(source: Source, *fixed: Key, every_s: float = 300) -> tuple[KeyRing, Clock]:
+        clock = Clock()
+        ring = KeyRing(fixed, source, every_s=every_s, monotonic=clock)
+        rings.append(ring)
+        return ring, clock
+
+    yield make
+    for ring in rings:
+        ring.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def names(keys: KeySet) -> set[str]:
+    return {name for name in ("a", "b", "c") if keys.knows(name)}
+
+
+def test_a_name_finds_its_key_and_no_other() -> None:
+    keys = KeySet([key("a"), key("b"), key("e", "EdDSA")])
+    assert [k.kid for k in keys.fitting(Header("ES256", "b"))] == ["b"]
+    assert keys.fitting(Header("EdDSA", "b")) == []
+    assert keys.fitting(Header("ES256", "x")) == []
+
+
+def test_without_a_name_only_the_single_key_of_an_algorithm_fits() -> None:
+    keys = KeySet([key("a"), key("b"), key("e", "EdDSA"), secret_key(b"s" * 32)])
+    assert keys.fitting(Header("ES256", None)) == []
+    assert [k.kid for k in keys.fitting(Header("EdDSA", None))] == ["e"]
+    assert [k.algorithm for k in keys.fitting(Header("HS256", "any"))] == ["HS256"]
+
+
+def test_a_ring_without_a_source_is_ready_and_never_looks() -> None:
+    ring = KeyRing([secret_key(b"s" * 32)])
+    assert ring.not_ready() is None
+    assert ring.look_for(Header("ES256", "x")) is ring.current
+    ring.close()
+
+
+def test_it_is_not_ready_before_the_first_keys(
+    ring_of: Callable[..., tuple[KeyRing, Clock]],
+) -> None:
+    source = Source(key("a"))
+    source.open.clear()
+    ring, _ = ring_of(source)
+    assert ring.not_ready() == "the keys have not been read yet"
+    source.open.set()
+    until(lambda: ring.not_ready() is None)
+    assert names(ring.current) == {"a"}
+
+
+def test_an_unknown_name_finds_the_new_key(ring_of: Callable[..., tuple[KeyRing, Clock]]) -> None:
+    source = Source(key("a"))
+    ring, clock = ring_of(source)
+    until(lambda: ring.not_ready() is None)
+    source.keys = [key("b")]
+    clock.now_s += LOOK_AGAIN_S
+    found = ring.look_for(Header("ES256", "b"))
+    assert names(found) == {"b"}
+    assert found is ring.current
+
+
+def test_unknown_names_do_not_make_it_read_more_often(
+    ring_of: Callable[..., tuple[KeyRing, Clock]],
+) -> None:
+    source = Source(key("a"))
+    ring, clock = ring_of(source)
+    until(lambda: ring.not_ready() is None)
+    for n in range(1000):
+        ring.look_for(Header("ES256", f"x{n}"))
+    assert source.readings == 1
+    clock.now_s += LOOK_AGAIN_S
+    for n in range(1000):
+        ring.look_for(Header("ES256", f"y{n}"))
+    assert source.readings == 2
+    for header in (Header("HS256", "x"), Header("ES256", None), Header("ES256", "a")):
+        clock.now_s += LOOK_AGAIN_S
+        ring.look_for(header)
+    assert source.readings == 2
+
+
+def test_few_wait_for_a_slow_source(ring_of: Callable[..., tuple[KeyRing, Clock]]) -> None:
+    source = Source(key("a"))
+    ring, clock = ring_of(source)
+    until(lambda: ring.not_ready() is None)
+    clock.now_s += LOOK_AGAIN_S
+    source.open.clear()
+    source.keys.append(key("b"))
+    found: list[set[str]] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(names(ring.look_for(Header("ES256", "b")))))
+        for _ in range(MAX_WAITING + 3)
+    ]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(found) == 3)
+    assert found == [{"a"}] * 3
+    source.open.set()
+    for thread in threads:
+        thread.join(10)
+    assert found[3:] == [{"a", "b"}] * MAX_WAITING
+    assert source.readings == 2
+
+
+def test_the_last_good_keys_stay_while_the_source_fails(
+    ring_of: Callable[..., tuple[KeyRing, Clock]], caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Source(key("a"))
+    ring, clock = ring_of(source)
+    until(lambda: ring.not_ready() is None)
+    before = ring.current
+    for error in (OSError("gone"), KeyMaterialError("garbage")):
+        source.error = error
+        clock.now_s += LOOK_AGAIN_S
+        assert ring.look_for(Header("ES256", "b")) is before
+    assert ring.not_ready() is None
+    assert "gone; 1 keys stay in use" in caplog.text
+    source.error, source.keys = None, [key("b")]
+    clock.now_s += LOOK_AGAIN_S
+    assert names(ring.look_for(Header("ES256", "b"))) == {"b"}
+
+
+def test_the_same_keys_again_are_the_same_set(
+    ring_of: Callable[..., tuple[KeyRing, Clock]],
+) -> None:
+    source = Source(key("a"), key("b"))
+    ring, clock = ring_of(source)
+    until(lambda: ring.not_ready() is None)
+    before = ring.current
+    source.keys.reverse()
+    clock.now_s += LOOK_AGAIN_S
+    assert ring.look_for(Header("ES256", "x")) is before
+    assert source.readings == 2
+
+
+def test_a_withdrawn_key_goes_without_anybody_asking(
+    ring_of: Callable[..., tuple[KeyRing, Clock]],
+) -> None:
+    source = Source(key("a"), key("b"))
+    ring, _ = ring_of(source, every_s=0.01)
+    until(lambda: names(ring.current) == {"a", "b"})
+    source.keys.pop()
+    until(lambda: names(ring.current) == {"a"})
+
+
+def test_fixed_keys_stay_beside_the_source(ring_of: Callable[..., tuple[KeyRing, Clock]]) -> None:
+    source = Source()
+    source.error = OSError("gone")
+    ring, _ = ring_of(source, secret_key(b"s" * 32))
+    assert ring.not_ready() is None
+    until(lambda: source.readings == 1)
+    assert len(ring.current) == 1
