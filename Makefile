@@ -17,6 +17,8 @@ FAULTS ?= 30
 EXAMPLE ?= view_progress
 FILE ?=
 SOAK ?=
+SOAK_S ?= 600
+CASES ?= 100000
 SQL ?= SELECT * FROM analytics.events
 export SQL
 
@@ -80,7 +82,7 @@ lint: $(READY) ## Check style and formatting
 types: $(READY) ## Check types
 	@$(BIN)/mypy $(DISTRIBUTIONS:%=%/src)
 	@MYPYPATH=services/etl/simulation $(BIN)/mypy services/etl/simulation
-	@MYPYPATH=benchmarks/schema:benchmarks/etl $(BIN)/mypy benchmarks
+	@MYPYPATH=benchmarks/schema:benchmarks/etl:benchmarks/api $(BIN)/mypy benchmarks
 
 .PHONY: contracts
 contracts: $(READY) ## Check layers, and that a driver is imported in one place
@@ -133,3 +135,7 @@ logs: $(READY) ## Show the last lines of its logs (`.venv/bin/ugc logs -f` follo
 .PHONY: bench-etl
 bench-etl: $(READY) ## Measure the ETL against its limit (BENCH_EVENTS=2000000)
 	@PYTHONPATH=benchmarks/schema $(BIN)/python benchmarks/etl/bench.py --events $(BENCH_EVENTS)
+
+.PHONY: bench-api
+bench-api: $(READY) ## Measure the API beside a bare Flask route (SOAK_S=600)
+	@$(BIN)/python benchmarks/api/bench_api.py --soak $(SOAK_S)

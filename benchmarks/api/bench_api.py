@@ -238,8 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each turn (%(default)s)")
-    parser.add_argument("--steady", type=float, default=20.0, help="seconds at 70 %% (%(default)s)")
-    parser.add_argument("--soak", type=float, default=600.0, help="seconds (%(default)s)")
+    parser.add_argument("--steady", type=float, default=20.0, help="seconds at 70 %%; 0: none")
+    parser.add_argument("--soak", type=float, default=600.0, help="seconds; 0: none")
     options = parser.parse_args(arguments)
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -249,12 +249,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         turn(world.bare, SINGLE, 1.0)
         before = world.records()
         figures, accepted = speed(world, options.rounds, options.seconds)
-        more, events = steady(world, SHARE * figures["single_req_per_s"], options.steady)
-        figures |= more
-        accepted += events
-        more, events = soak(world, figures["single_req_per_s"], options.soak)
-        figures |= more
-        accepted += events
+        for measure, rate, taken_s in (
+            (steady, SHARE * figures["single_req_per_s"], options.steady),
+            (soak, figures["single_req_per_s"], options.soak),
+        ):
+            if taken_s:
+                more, events = measure(world, rate, taken_s)
+                figures |= more
+                accepted += events
         records = world.records() - before
         if records != accepted:
             raise RuntimeError(f"{accepted} events accepted, {records} records in Kafka")
