@@ -3,16 +3,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ugc_local.clickhouse.errors import QueryError
 from ugc_local.clickhouse.native_block import (
-    MAX_BLOCK_BYTES,
-    Cursor,
-    element_type,
     encode_header,
     from_revision,
-    layout_of,
     scan_block,
-    split_type,
     to_revision,
 )
+from ugc_local.clickhouse.native_layout import MAX_BLOCK_BYTES, Cursor
 
 SCALARS = st.sampled_from(
     [
@@ -144,41 +140,6 @@ def test_a_header_is_a_block_of_no_rows():
     cursor = feed(data, 3)
     shape = scan_block(cursor)
     assert (shape.columns, shape.rows, cursor.position) == (columns, 0, len(data))
-
-
-@pytest.mark.parametrize(
-    "type_name",
-    [
-        "AggregateFunction(uniq, UInt64)",
-        "JSON",
-        "JSON(max_dynamic_paths = 4)",
-        "Object('json')",
-        "Variant(UInt8, String)",
-        "Array(Dynamic)",
-        "Tuple(a UInt8, b Dynamic(max_types = 3))",
-    ],
-)
-def test_opaque_types_are_refused_by_name(type_name):
-    with pytest.raises(QueryError, match="cannot pass on") as refusal:
-        layout_of(type_name)
-    assert refusal.value.code == 48
-
-
-@pytest.mark.parametrize("type_name", ["", "Strong", "Map(String)", "Array(NoSuch)", "Nullable"])
-def test_unknown_types(type_name):
-    with pytest.raises(QueryError) as refusal:
-        layout_of(type_name)
-    assert refusal.value.code == 50
-
-
-def test_types_are_split_outside_of_quotes_and_brackets():
-    assert split_type("Enum8('a, (b' = 1, 'c\\'' = 2)") == (
-        "Enum8",
-        ["'a, (b' = 1", "'c\\'' = 2"],
-    )
-    assert split_type("Tuple()") == ("Tuple", [])
-    assert element_type("`a b` Map(String, UInt8)") == "Map(String, UInt8)"
-    assert element_type("DateTime64(3, 'UTC')") == "DateTime64(3, 'UTC')"
 
 
 def test_a_cut_block_is_not_taken_for_a_whole_one():

@@ -30,7 +30,8 @@ from ugc_local.clickhouse.http_request import (
 )
 from ugc_local.clickhouse.http_result import Counts, ResultQuestion, in_a_file, pieces, streamed
 from ugc_local.clickhouse.listener import Listener, seconds
-from ugc_local.clickhouse.native_block import from_revision, split_blocks, split_type, to_revision
+from ugc_local.clickhouse.native_block import from_revision, split_blocks, to_revision
+from ugc_local.clickhouse.native_layout import split_type
 from ugc_local.clickhouse.statements import Action, Statement, parse
 
 _KEEP_ALIVE_S = 30.0

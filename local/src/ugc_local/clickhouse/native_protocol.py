@@ -20,13 +20,8 @@ from clickhouse_driver.writer import write_binary_str
 
 from ugc_local.clickhouse.compression import METHODS, encode_frames, read_frame
 from ugc_local.clickhouse.errors import QueryError
-from ugc_local.clickhouse.native_block import (
-    BLOCK_INFO,
-    BlockShape,
-    Cursor,
-    scan_block,
-    skip_block_info,
-)
+from ugc_local.clickhouse.native_block import BLOCK_INFO, BlockShape, scan_block, skip_block_info
+from ugc_local.clickhouse.native_layout import Cursor
 
 SERVER_REVISION = 54440
 _MINIMUM_REVISION = 54429  # settings as strings

@@ -21,11 +21,11 @@ from ugc_local.clickhouse.listener import Listener, seconds
 from ugc_local.clickhouse.native_block import (
     Columns,
     encode_header,
-    layout_of,
     loses_time_zone,
     restore_time_zones,
     split_blocks,
 )
+from ugc_local.clickhouse.native_layout import layout_of
 from ugc_local.clickhouse.native_protocol import (
     ClientPacket,
     ClientStream,
