@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Mapping
 
 from ugc_local.clickhouse.configuration import Account
-from ugc_local.clickhouse.engine import Classification, Effect
+from ugc_local.clickhouse.engine_session import Classification, Effect
 from ugc_local.clickhouse.errors import QueryError
 from ugc_local.clickhouse.statements import Action, Statement
 

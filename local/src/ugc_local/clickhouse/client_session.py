@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ugc_local.clickhouse.engine import KeptConnection
+from ugc_local.clickhouse.engine_session import KeptConnection
 from ugc_local.clickhouse.errors import QueryError
 
 DEFAULT_TIMEOUT_S = 60

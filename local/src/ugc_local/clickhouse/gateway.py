@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from ugc_local.clickhouse import access
 from ugc_local.clickhouse.client_session import ClientSession
 from ugc_local.clickhouse.configuration import Account
-from ugc_local.clickhouse.engine import Answer, Engine, Session
+from ugc_local.clickhouse.engine import Engine
+from ugc_local.clickhouse.engine_session import Answer, Session
 from ugc_local.clickhouse.errors import QueryError
 from ugc_local.clickhouse.external_tables import ExternalTable, structure_of
 from ugc_local.clickhouse.identity import introduce, label

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, cast
 
-from ugc_local.clickhouse.engine import Session
+from ugc_local.clickhouse.engine_session import Session
 from ugc_local.clickhouse.gateway import result_columns
 from ugc_local.clickhouse.http_request import HEADED_FORMATS, STREAMED_FORMATS
 from ugc_local.clickhouse.native_block import Columns, to_revision

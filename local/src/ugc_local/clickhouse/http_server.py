@@ -17,7 +17,7 @@ from ugc_local.clickhouse.client_session import ClientSession, NamedSessions
 from ugc_local.clickhouse.compression import FramePacker, Packer, unpack, unpack_frames
 from ugc_local.clickhouse.configuration import Account
 from ugc_local.clickhouse.departures import DepartureWatch
-from ugc_local.clickhouse.engine import Progress, Session
+from ugc_local.clickhouse.engine_session import Progress, Session
 from ugc_local.clickhouse.errors import QueryError, http_status
 from ugc_local.clickhouse.external_tables import ExternalTables, structure_of_types
 from ugc_local.clickhouse.gateway import Gateway, Request, may_be_summarised

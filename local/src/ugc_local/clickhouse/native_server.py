@@ -7,7 +7,7 @@ import threading
 from ugc_local.clickhouse.client_session import ClientSession
 from ugc_local.clickhouse.configuration import Account
 from ugc_local.clickhouse.departures import DepartureWatch
-from ugc_local.clickhouse.engine import Progress, Session
+from ugc_local.clickhouse.engine_session import Progress, Session
 from ugc_local.clickhouse.errors import QueryError
 from ugc_local.clickhouse.external_tables import ExternalTables, structure_of
 from ugc_local.clickhouse.gateway import (

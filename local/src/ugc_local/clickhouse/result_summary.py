@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugc_local.clickhouse.engine import Session
+from ugc_local.clickhouse.engine_session import Session
 from ugc_local.clickhouse.external_tables import structure_of
 from ugc_local.clickhouse.native_block import Columns
 from ugc_local.clickhouse.quoting import quote_string
