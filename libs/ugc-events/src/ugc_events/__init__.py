@@ -9,6 +9,7 @@ from ugc_events.codec import (
     encode_record,
     record_key,
     split_batch,
+    split_lines,
 )
 from ugc_events.dead_letters import DeadLetter
 from ugc_events.events import (
@@ -25,6 +26,7 @@ from ugc_events.events import (
 )
 from ugc_events.registry import FAMILIES, Column, Family, TopicSpec, family_of, topics
 from ugc_events.submission import decode_submission
+from ugc_events.submitted_records import Submitted, submit
 from ugc_events.verdicts import Invalid, Reason
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "Reason",
     "Review",
     "Search",
+    "Submitted",
     "TopicSpec",
     "ViewCompleted",
     "ViewProgress",
@@ -52,5 +55,7 @@ __all__ = [
     "family_of",
     "record_key",
     "split_batch",
+    "split_lines",
+    "submit",
     "topics",
 ]

@@ -162,6 +162,11 @@ def split_batch(body: bytes) -> Sequence[bytes] | Invalid:
     return items if isinstance(items, Invalid) else [bytes(item) for item in items]
 
 
+def split_lines(body: bytes) -> Sequence[bytes]:
+    """The events of newline-delimited JSON, undecoded: its lines, less those that are blank."""
+    return [line for line in body.split(b"\n") if not line.isspace() and line]
+
+
 def _future_version(value: bytes) -> Invalid | None:
     version = decode(_version_decoder, value)
     if isinstance(version, Invalid) or version.schema_version <= _latest.get(version.type, 0):

@@ -15,10 +15,19 @@ from ugc_events.events import EARLIEST_MS, LATEST_MS, EpochMs, Event
 from ugc_events.registry import FAMILIES
 from ugc_events.verdicts import Invalid, Reason
 
-_SERVER_FIELDS = {"received_at", "user_id"}
-_Time = EpochMs | Annotated[datetime, msgspec.Meta(tz=True)]
+SERVER_FIELDS = frozenset({"received_at", "user_id"})
+"""What no client tells: from the server's clock and the token."""
+SubmittedTime = EpochMs | Annotated[datetime, msgspec.Meta(tz=True)]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+
+
+def epoch_ms(moment: datetime) -> int:
+    """Ms since the epoch, what is below a millisecond cut off.
+
+    In whole numbers: a time in seconds as a float falls a millisecond short now and then.
+    """
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 class _Form:
@@ -28,12 +37,12 @@ class _Form:
         config = event_type.__struct_config__
         fields: list[Any] = []
         for field in msgspec.structs.fields(event_type):
-            if field.name in _SERVER_FIELDS:
+            if field.name in SERVER_FIELDS:
                 continue
             if field.name == "event_id":
                 fields.append(("event_id", UUID | None, None))
             elif field.name == "occurred_at":
-                fields.append(("occurred_at", _Time))
+                fields.append(("occurred_at", SubmittedTime))
             elif field.required:
                 fields.append((field.name, field.type))
             else:
@@ -50,7 +59,7 @@ class _Form:
         self._own = [
             f.name
             for f in msgspec.structs.fields(event_type)
-            if f.name not in _SERVER_FIELDS | {"event_id", "occurred_at"}
+            if f.name not in SERVER_FIELDS | {"event_id", "occurred_at"}
         ]
         self._values = attrgetter(*self._own)
 
@@ -95,8 +104,7 @@ def decode_submission(
         return form
     occurred_at = form.occurred_at
     if isinstance(occurred_at, datetime):
-        # In whole numbers: a time in seconds as a float falls a millisecond short now and then.
-        occurred_at = (occurred_at - _EPOCH) // _MILLISECOND
+        occurred_at = epoch_ms(occurred_at)
         if not EARLIEST_MS <= occurred_at <= LATEST_MS:
             return Invalid("occurred_at", Reason.OUT_OF_RANGE, "expected a time from 2020 to 2099")
     kind = _forms[type(form)]
