@@ -108,6 +108,10 @@ simulate: $(READY) ## The delivery protocol under random schedules, on every cor
 chaos: $(READY) ## Faults of every kind under a steady load, and nothing lost or doubled (FAULTS=30 SEED=)
 	@$(BIN)/python -m ugc_local.chaos --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 
+.PHONY: chaos-api
+chaos-api: $(READY) ## Faults around the API under load, and nothing acknowledged is missing (FAULTS=30 SEED=)
+	@$(BIN)/python -m ugc_local.chaos_api --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
+
 .PHONY: up
 up: $(READY) ## Start the platform and leave it running
 	@$(BIN)/ugc up

@@ -1,0 +1,1 @@
+"""Faults made around the real API, and whether all it acknowledged is in Kafka."""
