@@ -1,4 +1,7 @@
-"""What the local stack and tests ask of Kafka; the one module here that imports its driver."""
+"""What the local stack and tests ask of Kafka.
+
+It is longer than most modules: it is the one here that imports Kafka's driver.
+"""
 
 from __future__ import annotations
 
@@ -159,15 +162,7 @@ class KafkaClient:
         """
         # Kept from call to call: an idempotent producer needs half a second to get its id. A
         # failed one is not used again.
-        producer = self._producer or Producer(
-            {
-                **self._settings,
-                "acks": "all",
-                "enable.idempotence": True,
-                # As the API and every Java client do, so that a key means the same partition.
-                "partitioner": "murmur2_random",
-            }
-        )
+        producer = self._producer or _producer(self._settings)
         self._producer = None
         positions: dict[int, tuple[int, int]] = {}
         failures: list[KafkaError] = []
@@ -183,21 +178,7 @@ class KafkaClient:
 
         count = 0
         for key, value, headers in records:
-            while True:
-                try:
-                    producer.produce(
-                        topic,
-                        value=value,
-                        key=key,
-                        headers=list(headers),
-                        on_delivery=reporter(count),
-                        partition=_BY_KEY if partition is None else partition,
-                    )
-                    break
-                except BufferError:  # the driver's queue is full: let some of it be delivered
-                    producer.poll(0.1)
-                except KafkaException as error:
-                    raise KafkaClientError(f"topic {topic}: {error}") from error
+            _hand_over(producer, topic, key, value, headers, reporter(count), partition)
             producer.poll(0)
             count += 1
         undelivered = producer.flush(_REQUEST_S)
@@ -337,15 +318,7 @@ class RecordWriter:
 
     def __init__(self, settings: Mapping[str, str | int | bool], on_outcome: OnOutcome) -> None:
         self._on_outcome = on_outcome
-        self._producer = Producer(
-            {
-                **settings,
-                "acks": "all",
-                "enable.idempotence": True,
-                "partitioner": "murmur2_random",
-                "linger.ms": 10,
-            }
-        )
+        self._producer = _producer(settings, **{"linger.ms": 10})
 
     def write(
         self, number: int, topic: str, key: bytes, value: bytes | None, headers: Headers = ()
@@ -359,17 +332,7 @@ class RecordWriter:
             else:
                 self._on_outcome(number, (topic, where[0], where[1]))
 
-        while True:
-            try:
-                self._producer.produce(
-                    topic, value=value, key=key, headers=list(headers), on_delivery=report
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                raise KafkaClientError(f"topic {topic}: {error}") from error
-            else:
-                return
+        _hand_over(self._producer, topic, key, value, headers, report)
 
     def poll(self) -> None:
         """Hear of outcomes; waits for nothing."""
@@ -380,6 +343,45 @@ class RecordWriter:
         self._producer.flush(timeout_s)
         self._producer.purge()
         self._producer.flush(1)
+
+
+def _producer(settings: Mapping[str, str | int | bool], **more: str | int | bool) -> Producer:
+    """A producer that writes each record once, and keeps their order."""
+    own = {
+        "acks": "all",
+        "enable.idempotence": True,
+        # As the API and every Java client do, so that a key means the same partition.
+        "partitioner": "murmur2_random",
+    }
+    return Producer({**settings, **own, **more})
+
+
+def _hand_over(
+    producer: Producer,
+    topic: str,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+    on_delivery: Callable[[KafkaError | None, Message], None],
+    partition: int | None = None,
+) -> None:
+    """Give the driver a record; waits while its queue is full. Raises KafkaClientError."""
+    while True:
+        try:
+            producer.produce(
+                topic,
+                value=value,
+                key=key,
+                headers=list(headers),
+                on_delivery=on_delivery,
+                partition=_BY_KEY if partition is None else partition,
+            )
+        except BufferError:
+            producer.poll(0.1)  # some of it is delivered meanwhile
+        except KafkaException as error:
+            raise KafkaClientError(f"topic {topic}: {error}") from error
+        else:
+            return
 
 
 def _consumer(settings: Mapping[str, str | int | bool], **more: str | int | bool) -> Consumer:
