@@ -82,16 +82,6 @@ class KafkaClient:
         except KafkaException:
             return False
 
-    def wait_until_ready(self, deadline: Deadline, *, still: Callable[[], None]) -> None:
-        """Wait for is_ready(); `still` raises when waiting is in vain. TimeoutError."""
-
-        def ready() -> bool:
-            still()
-            return self.is_ready()
-
-        if not deadline.poll(ready):
-            raise TimeoutError(f"no Kafka broker answers at {self.bootstrap_servers}")
-
     def create_topics(self, topics: Iterable[Topic]) -> None:
         """Create those that do not exist; raise KafkaClientError for another partition count.
 
