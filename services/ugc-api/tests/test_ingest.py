@@ -2,42 +2,61 @@ import json
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from api_samples import FILM, NOW_MS, PREFIX, USER, rating, tick
-from ugc_api.ingest import Accepted, BodyError, BodyFault, Ingest, Intake, Rejected
-from ugc_events import FAMILIES, Event, Reason, decode_record
+from ugc_api.ingest import Accepted, Answer, BodyError, BodyFault, Ingest, Intake, Rejected
+from ugc_events import FAMILIES, Event, Reason, decode_record, encode_record
 
 GIVEN_ID = UUID("018f2b7a-0000-7000-8000-0000000000ff")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def read(events: Any, *, traceparent: str | None = None, max_batch: int = 1000) -> Intake:
-    ingest = Ingest(topic_prefix=PREFIX, max_batch=max_batch, new_event_id=lambda: GIVEN_ID)
+def ingest(max_batch: int = 1000) -> Ingest:
+    return Ingest(topic_prefix=PREFIX, max_batch=max_batch, new_event_id=lambda: GIVEN_ID)
+
+
+def read(
+    events: Any, *, traceparent: str | None = None, max_batch: int = 1000, lines: bool = False
+) -> Intake:
     body = events if isinstance(events, bytes) else json.dumps(events).encode()
-    return ingest.read(body, user_id=USER, received_at_ms=NOW_MS, traceparent=traceparent)
+    return ingest(max_batch).read(
+        body, user_id=USER, received_at_ms=NOW_MS, traceparent=traceparent, lines=lines
+    )
+
+
+def answered(intake: Intake, stored: set[int] | None = None) -> tuple[int, Answer]:
+    status, body = intake.answer(stored)
+    return status, msgspec.json.decode(body, type=Answer, strict=True)
+
+
+def statuses(intake: Intake, stored: set[int] | None = None) -> tuple[int, list[str]]:
+    status, body = intake.answer(stored)
+    return status, [result["status"] for result in json.loads(body)["results"]]
 
 
 def test_an_event_becomes_the_record_of_its_family() -> None:
     sent = tick()
     intake = read(sent, traceparent=TRACE)
-    (record,) = intake.records
-    assert record.topic == PREFIX + "ugc.views.v1"
-    assert record.key == f"{USER}:{FILM}".encode()
-    assert record.timestamp_ms == NOW_MS
-    assert record.headers == (("traceparent", TRACE.encode()),)
-    event = decode_record(FAMILIES[0], record.value)
+    ((topic, key, value),) = intake.batch.records
+    assert topic == PREFIX + "ugc.views.v1"
+    assert key == f"{USER}:{FILM}".encode()
+    assert intake.batch.timestamp_ms == NOW_MS
+    assert intake.batch.headers == (("traceparent", TRACE.encode()),)
+    event = decode_record(FAMILIES[0], value)
     assert isinstance(event, Event)
+    assert encode_record(event) == value
     assert event.user_id == USER
     assert event.received_at == NOW_MS
     assert str(event.event_id) == sent["event_id"]
-    assert intake.answer.results == [Accepted(event.event_id)]
-    assert intake.answer.status == 202
+    assert answered(intake) == (202, Answer([Accepted(event.event_id)], 1, 0, 0, 0))
 
 
 def test_results_are_in_the_order_of_the_body() -> None:
     events = [tick(), tick(position_ms=-1), rating(), {"type": "nonsense"}, tick()]
     intake = read(events)
-    results = intake.answer.results
+    status, answer = answered(intake)
+    results = answer.results
     assert results[0] == Accepted(UUID(events[0]["event_id"]))
     assert isinstance(results[1], Rejected)
     assert (results[1].field, results[1].reason) == ("position_ms", Reason.OUT_OF_RANGE)
@@ -45,18 +64,18 @@ def test_results_are_in_the_order_of_the_body() -> None:
     assert isinstance(results[3], Rejected)
     assert results[3].reason is Reason.UNKNOWN_TYPE
     assert results[4] == Accepted(UUID(events[4]["event_id"]))
-    assert (intake.answer.accepted, intake.answer.invalid, intake.answer.status) == (3, 2, 207)
-    assert intake.families == {"views": 2, "reactions": 1}
+    assert (answer.accepted, answer.invalid, status) == (3, 2, 207)
+    assert ingest().families_of(intake.batch.records) == {"views": 2, "reactions": 1}
     assert intake.reasons == {"out_of_range": 1, "unknown_type": 1}
-    assert [r.topic for r in intake.records] == [
+    assert [topic for topic, _, _ in intake.batch.records] == [
         PREFIX + name for name in ("ugc.views.v1", "ugc.reactions.v1", "ugc.views.v1")
     ]
 
 
 def test_the_answer_as_clients_read_it() -> None:
     sent = tick()
-    answer = json.loads(read([sent, tick(device=7)]).answer.encode())
-    assert answer == {
+    _, body = read([sent, tick(device=7), sent]).answer()
+    assert json.loads(body) == {
         "results": [
             {"status": "accepted", "event_id": sent["event_id"]},
             {
@@ -65,29 +84,98 @@ def test_the_answer_as_clients_read_it() -> None:
                 "reason": "wrong_type",
                 "detail": "expected str, got int",
             },
+            {"status": "duplicate", "event_id": sent["event_id"]},
         ],
         "accepted": 1,
+        "duplicate": 1,
         "invalid": 1,
+        "retry": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("count", "stored", "status", "fates"),
+    [
+        (3, None, 202, ["accepted"] * 3),
+        (3, {0, 1, 2}, 202, ["accepted"] * 3),
+        (3, {1}, 207, ["retry", "accepted", "retry"]),
+        (1, {0}, 202, ["accepted"]),
+    ],
+)
+def test_what_is_not_stored_is_to_be_sent_again(
+    count: int, stored: set[int] | None, status: int, fates: list[str]
+) -> None:
+    assert statuses(read([tick() for _ in range(count)]), stored) == (status, fates)
+
+
+def test_of_events_with_one_id_the_first_valid_one_counts() -> None:
+    one, other = tick(), tick()
+    events = [one | {"device": "TV!"}, one, other, one | {"position_ms": 1}, other]
+    events[3]["event_id"] = one["event_id"].upper()
+    intake = read(events)
+    assert [value for _, _, value in intake.batch.records] == [
+        value for _, _, value in read([one, other]).batch.records
+    ]
+    assert statuses(intake) == (
+        207,
+        ["invalid", "accepted", "accepted", "duplicate", "duplicate"],
+    )
+    assert statuses(intake, {1}) == (
+        207,
+        ["invalid", "retry", "accepted", "duplicate", "duplicate"],
+    )
+
+
+def test_duplicates_alone_spoil_nothing() -> None:
+    one = tick()
+    assert statuses(read([one] * 3)) == (202, ["accepted", "duplicate", "duplicate"])
 
 
 def test_an_event_without_an_id_gets_one() -> None:
     sent = tick()
     del sent["event_id"]
-    assert read(sent).answer.results == [Accepted(GIVEN_ID)]
+    assert answered(read(sent))[1].results == [Accepted(GIVEN_ID)]
 
 
 @pytest.mark.parametrize("field", ["user_id", "received_at"])
 def test_nobody_speaks_for_the_server(field: str) -> None:
-    (result,) = read(tick(**{field: str(USER)})).answer.results
+    (result,) = answered(read(tick(**{field: str(USER)})))[1].results
     assert isinstance(result, Rejected)
     assert (result.field, result.reason) == (field, Reason.UNKNOWN_FIELD)
 
 
 @pytest.mark.parametrize("value", [42, "text", None, True, [[1]], [None]])
 def test_json_that_is_no_event_is_one_invalid_result(value: Any) -> None:
-    answer = read(value).answer
-    assert (answer.accepted, answer.invalid, answer.status) == (0, 1, 400)
+    assert statuses(read(value)) == (400, ["invalid"])
+
+
+def ndjson(*events: Any) -> bytes:
+    return b"\n".join(json.dumps(event).encode() for event in events)
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_events_line_by_line(lines: bool) -> None:
+    events = [tick(), rating(), tick()]
+    assert read(ndjson(*events), lines=lines) == read(events)
+    assert read(ndjson(*events).replace(b"\n", b"\r\n\n") + b"\n", lines=lines) == read(events)
+
+
+def test_a_line_that_is_not_json_is_one_invalid_result() -> None:
+    body = ndjson(tick()) + b'\n{"type":\n[1]\n' + ndjson(tick())
+    intake = read(body, lines=True)
+    assert statuses(intake) == (207, ["accepted", "invalid", "invalid", "accepted"])
+    assert intake.reasons == {"not_json": 1, "wrong_type": 1}
+
+
+def test_one_object_may_have_many_lines() -> None:
+    body = json.dumps(tick(), indent=2).encode()
+    assert statuses(read(body)) == (202, ["accepted"])
+    search = {
+        name: value
+        for name, value in tick(type="search", filters={"genre": "a } \n { b"}).items()
+        if name not in ("content_id", "position_ms", "duration_ms", "device")
+    }
+    assert statuses(read(json.dumps([search], indent=2).encode())) == (202, ["accepted"])
 
 
 @pytest.mark.parametrize(
@@ -100,17 +188,19 @@ def test_a_body_that_is_not_json(body: bytes) -> None:
     assert caught.value.fault is BodyFault.NOT_JSON
 
 
-def test_an_empty_array_has_no_events() -> None:
+@pytest.mark.parametrize(("body", "lines"), [(b" [ ] ", False), (b"\n \n", True), (b"", True)])
+def test_a_body_without_events(body: bytes, lines: bool) -> None:
     with pytest.raises(BodyError) as caught:
-        read(b" [ ] ")
+        read(body, lines=lines)
     assert caught.value.fault is BodyFault.NO_EVENTS
 
 
 def test_a_body_has_as_many_events_as_the_limit_and_no_more() -> None:
-    assert read([tick()] * 3, max_batch=3).answer.accepted == 3
-    with pytest.raises(BodyError) as caught:
-        read([tick()] * 4, max_batch=3)
-    assert caught.value.fault is BodyFault.TOO_MANY_EVENTS
+    assert len(read([tick(), tick(), tick()], max_batch=3).batch.records) == 3
+    for lines in (False, True):
+        with pytest.raises(BodyError) as caught:
+            read(ndjson(*[tick()] * 4), max_batch=3, lines=lines)
+        assert caught.value.fault is BodyFault.TOO_MANY_EVENTS
 
 
 @pytest.mark.parametrize(
@@ -128,5 +218,4 @@ def test_a_body_has_as_many_events_as_the_limit_and_no_more() -> None:
     ],
 )
 def test_a_trace_context_that_is_not_valid_is_ignored(header: str | None) -> None:
-    (record,) = read(tick(), traceparent=header).records
-    assert record.headers == ()
+    assert read(tick(), traceparent=header).batch.headers == ()

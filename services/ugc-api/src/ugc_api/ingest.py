@@ -1,75 +1,27 @@
-"""From a request's body to records and verdicts. Pure: no HTTP, no Kafka, no clock."""
+"""From a request's body to records, and from what Kafka said of them to the answer.
+
+Pure: no HTTP, no Kafka, no clock.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
 from uuid import UUID
 
 import msgspec
-from ugc_events import (
-    FAMILIES,
-    Event,
-    Invalid,
-    Reason,
-    decode_submission,
-    encode_record,
-    record_key,
-    split_batch,
-)
+from ugc_events import FAMILIES, Event, Invalid, Reason, Submitted, split_batch, split_lines, submit
 
-from ugc_api.ports import Record
+from ugc_api.ports import Batch, Record
 
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
-_encoder = msgspec.json.Encoder()
-
-
-class Accepted(msgspec.Struct, tag_field="status", tag="accepted", gc=False):
-    """An event that Kafka will have acknowledged when the client reads this."""
-
-    event_id: UUID
-
-
-class Rejected(msgspec.Struct, tag_field="status", tag="invalid", gc=False):
-    """An event that breaks the contract; the fields are those of `ugc_events.Invalid`."""
-
-    field: str
-    reason: Reason
-    detail: str
-
-
-class Answer(msgspec.Struct):
-    """The body of an answer. This shape stays.
-
-    Attributes:
-        results: one for each event of the request, in its order.
-        accepted, invalid: how many of each.
-    """
-
-    results: list[Accepted | Rejected]
-    accepted: int
-    invalid: int
-
-    ALL: ClassVar[int] = 202
-    SOME: ClassVar[int] = 207
-    NONE: ClassVar[int] = 400
-
-    @property
-    def status(self) -> int:
-        """The HTTP status that goes with it."""
-        if not self.invalid:
-            return self.ALL
-        return self.SOME if self.accepted else self.NONE
-
-    def encode(self) -> bytes:
-        """As JSON."""
-        return _encoder.encode(self)
+# Between two values of one JSON text there is always more than white space.
+_SEVERAL_OBJECTS = re.compile(rb"\}[ \t\r]*\n[ \t\r\n]*\{")
 
 
 class BodyFault(Enum):
@@ -88,21 +40,110 @@ class BodyError(Exception):
         self.fault = fault
 
 
-@dataclass(slots=True)
+class Accepted(msgspec.Struct, tag_field="status", tag="accepted"):
+    """Kafka has acknowledged the event's record."""
+
+    event_id: UUID
+
+
+class Duplicate(msgspec.Struct, tag_field="status", tag="duplicate"):
+    """An earlier event of the same request has this id; what was said of that one counts."""
+
+    event_id: UUID
+
+
+class Retry(msgspec.Struct, tag_field="status", tag="retry"):
+    """The event is valid, and Kafka has not acknowledged its record: send it again, same id."""
+
+    event_id: UUID
+
+
+class Rejected(msgspec.Struct, tag_field="status", tag="invalid"):
+    """An event that breaks the contract; the fields are those of `ugc_events.Invalid`."""
+
+    field: str
+    reason: Reason
+    detail: str
+
+
+class Answer(msgspec.Struct):
+    """The body of an answer. What is in it stays; new fields may come.
+
+    Attributes:
+        results: one for each event of the request, in its order.
+        accepted, duplicate, invalid, retry: how many of each.
+    """
+
+    results: list[Accepted | Duplicate | Rejected | Retry]
+    accepted: int
+    duplicate: int
+    invalid: int
+    retry: int
+
+
+ALL_TAKEN, SOME_TAKEN, NONE_VALID = 202, 207, 400
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
     """What a body came to.
 
     Attributes:
-        records: to be published, in the order of the body.
-        answer: to be given once they are.
-        families: number of valid events by family.
+        results: the verdict on each event, in the order of the body.
+        batch: the records to be published: valid events, each id once.
         reasons: number of invalid events by reason.
     """
 
-    records: list[Record]
-    answer: Answer
-    families: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
+    results: Sequence[Submitted | Invalid]
+    batch: Batch
+    reasons: Mapping[str, int]
+
+    def answer(self, stored: Collection[int] | None = None) -> tuple[int, bytes]:
+        """The HTTP status and the body, an `Answer` in JSON.
+
+        Args:
+            stored: the places in `batch.records` that are stored; None for all.
+        """
+        if stored is None and len(self.batch.records) == len(self.results):
+            ids = '"},{"status":"accepted","event_id":"'.join(
+                [event.event_id for event in self.results if isinstance(event, Submitted)]
+            )
+            results = f'{{"status":"accepted","event_id":"{ids}"}}'
+            counts = Counter(accepted=len(self.results))
+        else:
+            fates = self._fates(stored)
+            results = ",".join([text for _, text in fates])
+            counts = Counter([status for status, _ in fates])
+        body = (
+            f'{{"results":[{results}],"accepted":{counts["accepted"]},'
+            f'"duplicate":{counts["duplicate"]},"invalid":{counts["invalid"]},'
+            f'"retry":{counts["retry"]}}}'
+        )
+        return _status(counts), body.encode()
+
+    def _fates(self, stored: Collection[int] | None) -> list[tuple[str, str]]:
+        """Of each event its status and its result in JSON."""
+        fates = []
+        places: dict[str, int] = {}
+        for event in self.results:
+            if isinstance(event, Invalid):
+                rejected = Rejected(event.field, event.reason, event.detail)
+                fates.append(("invalid", msgspec.json.encode(rejected).decode()))
+                continue
+            event_id = event.event_id
+            if event_id in places:
+                status = "duplicate"
+            else:
+                place = places[event_id] = len(places)
+                status = "accepted" if stored is None or place in stored else "retry"
+            fates.append((status, f'{{"status":"{status}","event_id":"{event_id}"}}'))
+        return fates
+
+
+def _status(counts: Mapping[str, int]) -> int:
+    if not counts["accepted"]:
+        return NONE_VALID
+    return SOME_TAKEN if counts["invalid"] or counts["retry"] else ALL_TAKEN
 
 
 class Ingest:
@@ -119,63 +160,79 @@ class Ingest:
     ) -> None:
         self._max_batch = max_batch
         self._new_event_id = new_event_id
-        self._routes: dict[type[Event], tuple[str, str]] = {
-            event_type: (family.name, family.topic_of(topic_prefix))
+        self._topics: dict[type[Event], str] = {
+            event_type: family.topic_of(topic_prefix)
             for family in FAMILIES
             for event_type in family.types
         }
+        self._families = {family.topic_of(topic_prefix): family.name for family in FAMILIES}
 
     def read(
-        self, body: bytes, *, user_id: UUID, received_at_ms: int, traceparent: str | None
+        self,
+        body: bytes,
+        *,
+        user_id: UUID,
+        received_at_ms: int,
+        traceparent: str | None,
+        lines: bool = False,
     ) -> Intake:
-        """Decode a body of one event or an array of events.
+        """Decode a body: one event, an array of events, or events line by line.
 
         Args:
-            body: as it came.
+            body: as it came, decompressed.
             user_id: whose events these are.
             received_at_ms: the server's clock, ms since the epoch; also the records' timestamp.
             traceparent: the request's header; passed on in the records where it is valid.
+            lines: whether the client says that it is newline-delimited JSON.
 
         Raises BodyError.
         """
-        items = split_batch(body)
+        items = self._split(body, lines=lines)
+        results = submit(
+            items,
+            user_id=user_id,
+            received_at=received_at_ms,
+            new_event_id=self._new_event_id,
+        )
+        first = results[0]
+        # Of an array the items were found to be JSON when it was split.
+        if len(results) == 1 and isinstance(first, Invalid) and first.reason is Reason.NOT_JSON:
+            raise BodyError(BodyFault.NOT_JSON, first.detail)
+        topics = self._topics
+        records: list[Record] = []
+        reasons: Counter[str] = Counter()
+        seen: set[str] = set()
+        for event in results:
+            if isinstance(event, Invalid):
+                reasons[event.reason.value] += 1
+            elif event.event_id not in seen:
+                seen.add(event.event_id)
+                records.append((topics[event.event_type], event.key, event.value))
+        return Intake(results, Batch(records, received_at_ms, _headers(traceparent)), reasons)
+
+    def families_of(self, records: Sequence[Record]) -> Mapping[str, int]:
+        """How many records each family has."""
+        counts = Counter([topic for topic, _, _ in records])
+        return {self._families[topic]: count for topic, count in counts.items()}
+
+    def _split(self, body: bytes, *, lines: bool) -> Sequence[bytes]:
+        items: Sequence[bytes] | Invalid
+        if lines or (b"\n" in body and _SEVERAL_OBJECTS.search(body)):
+            items = split_lines(body)
+        else:
+            items = split_batch(body)
         if isinstance(items, Invalid):
             raise BodyError(BodyFault.NOT_JSON, items.detail)
         if not items:
-            raise BodyError(BodyFault.NO_EVENTS, "the array is empty")
+            raise BodyError(BodyFault.NO_EVENTS, "the body has no events")
         if len(items) > self._max_batch:
             raise BodyError(
                 BodyFault.TOO_MANY_EVENTS, f"a request carries at most {self._max_batch} events"
             )
-        headers = _headers(traceparent)
-        intake = Intake([], Answer([], 0, 0))
-        records, results = intake.records, intake.answer.results
-        for item in items:
-            event = decode_submission(
-                item,
-                user_id=user_id,
-                received_at=received_at_ms,
-                new_event_id=self._new_event_id,
-            )
-            if isinstance(event, Invalid):
-                # Of an array the items were found to be JSON when it was split.
-                if event.reason is Reason.NOT_JSON and len(items) == 1:
-                    raise BodyError(BodyFault.NOT_JSON, event.detail)
-                intake.reasons[event.reason.value] += 1
-                results.append(Rejected(event.field, event.reason, event.detail))
-                continue
-            family, topic = self._routes[type(event)]
-            intake.families[family] += 1
-            results.append(Accepted(event.event_id))
-            records.append(
-                Record(topic, record_key(event), encode_record(event), received_at_ms, headers)
-            )
-        intake.answer.accepted = len(records)
-        intake.answer.invalid = len(results) - len(records)
-        return intake
+        return items
 
 
-def _headers(traceparent: str | None) -> tuple[tuple[str, bytes], ...]:
+def _headers(traceparent: str | None) -> Sequence[tuple[str, bytes]]:
     """W3C Trace Context: a header that breaks the format is ignored."""
     if traceparent is None or not _TRACEPARENT.fullmatch(traceparent):
         return ()

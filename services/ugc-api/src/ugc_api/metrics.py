@@ -47,13 +47,23 @@ class Metrics:
             "Requests that are being handled now.",
             registry=self._registry,
         )
+        self._cut = Counter(
+            "ugc_api_connections_cut",
+            "Connections that the server ended: slow (the request did not come in time), unread "
+            "(the answer was not taken in time), head and body (too large), memory and "
+            "connections (no room).",
+            ["reason"],
+            registry=self._registry,
+        )
         self._events = Counter(
             "ugc_api_events",
             "Events, by family and outcome: accepted (Kafka acknowledged them) or unavailable "
-            "(the request was answered 503). Of an invalid event the family is unknown.",
+            "(it did not, and the client is to repeat them). Of an invalid event the family is "
+            "unknown.",
             ["family", "outcome"],
             registry=self._registry,
         )
+        self._outcomes: dict[tuple[str, str], Counter] = {}
         self._invalid = Counter(
             "ugc_api_events_invalid",
             "Events refused for what is in them, by reason.",
@@ -84,12 +94,16 @@ class Metrics:
         """A request is over, whatever became of it."""
         self._in_flight.dec()
 
+    def cut(self, reason: str) -> None:
+        """The server has ended a connection."""
+        self._cut.labels(reason).inc()
+
     def accepted(self, families: Mapping[str, int]) -> None:
         """Kafka has acknowledged these many events of each family."""
         self._count(families, "accepted")
 
     def unavailable(self, families: Mapping[str, int], cause: str) -> None:
-        """These many events of each family were answered 503."""
+        """Kafka has not acknowledged these many events of each family."""
         self._count(families, "unavailable")
         self._kafka_errors.labels(cause).inc()
 
@@ -106,4 +120,7 @@ class Metrics:
 
     def _count(self, families: Mapping[str, int], outcome: str) -> None:
         for family, count in families.items():
-            self._events.labels(family, outcome).inc(count)
+            child = self._outcomes.get((family, outcome))
+            if child is None:
+                child = self._outcomes[family, outcome] = self._events.labels(family, outcome)
+            child.inc(count)

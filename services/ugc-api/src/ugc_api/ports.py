@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Record = tuple[str, bytes, bytes]
+"""Topic (with the deployment's prefix), key (chooses the partition), value (the encoded event)."""
 
 
-class Record(NamedTuple):
-    """One Kafka record.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The records of one request.
 
     Attributes:
-        topic: with the deployment's prefix.
-        key: chooses the partition.
-        value: the encoded event.
-        timestamp_ms: the record's timestamp, ms since the epoch.
-        headers: name and content.
+        records: in order.
+        timestamp_ms: of each record, ms since the epoch.
+        headers: of each record: name and content.
     """
 
-    topic: str
-    key: bytes
-    value: bytes
+    records: Sequence[Record]
     timestamp_ms: int
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class SinkUnavailable(Exception):  # noqa: N818  # a state of the world, not a mistake
-    """Not every record was acknowledged; the caller may repeat all of them later.
+    """Not every record was acknowledged; the caller may repeat the others later.
 
     Records that were not acknowledged may still arrive.
 
     Attributes:
         cause: a short fixed word for metrics, such as `timed_out` or `queue_full`.
-        acknowledged: how many of the records are known to be stored.
+        stored: the places of the records that are known to be stored.
         retry_after_s: when to try again, in seconds.
     """
 
-    def __init__(self, cause: str, *, acknowledged: int = 0, retry_after_s: int = 2) -> None:
-        super().__init__(f"{cause}, {acknowledged} acknowledged")
+    def __init__(
+        self, cause: str, *, stored: Collection[int] = frozenset(), retry_after_s: int = 2
+    ) -> None:
+        super().__init__(f"{cause}, {len(stored)} acknowledged")
         self.cause = cause
-        self.acknowledged = acknowledged
+        self.stored = frozenset(stored)
         self.retry_after_s = retry_after_s
 
 
 class EventSink(Protocol):
     """Where events go. Safe for many threads at once."""
 
-    def publish(self, records: Sequence[Record], deadline_s: float) -> None:
+    def publish(self, batch: Batch, deadline_s: float) -> None:
         """Return when every record is stored for good.
 
         Raises SinkUnavailable where that has not happened within `deadline_s`, or cannot.

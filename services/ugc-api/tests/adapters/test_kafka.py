@@ -6,9 +6,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from contract_event_sink import DEADLINE_S, TIMESTAMP_MS, EventSinkContract
+from contract_event_sink import DEADLINE_S, EventSinkContract, batch
 from ugc_api.adapters.kafka import KafkaSink
-from ugc_api.ports import Record, SinkUnavailable
+from ugc_api.adapters.memory import Stored
+from ugc_api.ports import SinkUnavailable
 from ugc_local.kafka.client import Topic
 from ugc_local.ports import free_ports
 from ugc_local.testing import KafkaService
@@ -56,10 +57,10 @@ def lost_sink(nowhere: str) -> Iterator[KafkaSink]:
 
 
 @pytest.fixture
-def stored(kafka: KafkaService, topic: str) -> Callable[[], list[Record]]:
-    def read() -> list[Record]:
+def stored(kafka: KafkaService, topic: str) -> Callable[[], list[Stored]]:
+    def read() -> list[Stored]:
         return [
-            Record(
+            Stored(
                 r.topic,
                 r.key or b"",
                 r.value or b"",
@@ -74,6 +75,12 @@ def stored(kafka: KafkaService, topic: str) -> Callable[[], list[Record]]:
     return read
 
 
+@pytest.fixture
+def refused() -> bytes:
+    """Larger than what the topic takes, however it is compressed."""
+    return INCOMPRESSIBLE
+
+
 @pytest.mark.integration
 class TestKafkaSink(EventSinkContract):
     pass
@@ -84,13 +91,13 @@ def test_a_record_that_the_broker_refuses_is_told_with_what_was_stored(
     kafka: KafkaService, topic: str
 ) -> None:
     sink = make_sink(kafka.bootstrap_servers, topic)
-    fits = Record(topic, b"a", b"v", TIMESTAMP_MS)
-    sink.publish([fits], DEADLINE_S)
+    fits = batch(topic, b"v")
+    sink.publish(fits, DEADLINE_S)
     with pytest.raises(SinkUnavailable) as caught:
-        sink.publish([Record(topic, b"a", INCOMPRESSIBLE, TIMESTAMP_MS)], DEADLINE_S)
+        sink.publish(batch(topic, INCOMPRESSIBLE), DEADLINE_S)
     assert caught.value.cause == "msg_size_too_large"
-    assert caught.value.acknowledged == 0
-    sink.publish([fits], DEADLINE_S)
+    assert caught.value.stored == frozenset()
+    sink.publish(fits, DEADLINE_S)
     assert sink.close(5) == 0
 
 
@@ -110,7 +117,7 @@ def test_a_full_queue_refuses_at_once(nowhere: str) -> None:
     sink = make_sink(nowhere, "t", queue_max_records=2, delivery_timeout_ms=2000)
     begun = time.monotonic()
     with pytest.raises(SinkUnavailable) as caught:
-        sink.publish([Record("t", b"k", b"v", TIMESTAMP_MS)] * 3, DEADLINE_S)
+        sink.publish(batch("t", *[b"v"] * 3), DEADLINE_S)
     assert caught.value.cause == "queue_full"
     assert time.monotonic() - begun < DEADLINE_S / 4
     sink.close(0.1)
@@ -119,7 +126,7 @@ def test_a_full_queue_refuses_at_once(nowhere: str) -> None:
 def test_the_drivers_own_time_out_ends_the_wait(nowhere: str) -> None:
     sink = make_sink(nowhere, "t", delivery_timeout_ms=300)
     with pytest.raises(SinkUnavailable) as caught:
-        sink.publish([Record("t", b"k", b"v", TIMESTAMP_MS)], DEADLINE_S)
+        sink.publish(batch("t", b"v"), DEADLINE_S)
     assert caught.value.cause == "msg_timed_out"
     sink.close(0.1)
 
@@ -127,7 +134,7 @@ def test_the_drivers_own_time_out_ends_the_wait(nowhere: str) -> None:
 def test_close_counts_what_nobody_acknowledged(nowhere: str) -> None:
     sink = make_sink(nowhere, "t", delivery_timeout_ms=60_000)
     with pytest.raises(SinkUnavailable, match="timed_out"):
-        sink.publish([Record("t", b"k", b"v", TIMESTAMP_MS)] * 2, 0.05)
+        sink.publish(batch("t", *[b"v"] * 2), 0.05)
     assert sink.close(0.1) == 2
 
 
@@ -139,7 +146,7 @@ def test_when_nothing_is_acknowledged_only_a_few_wait(nowhere: str) -> None:
     def publish() -> None:
         begun = time.monotonic()
         try:
-            sink.publish([Record("t", b"k", b"v", TIMESTAMP_MS)], deadline_s)
+            sink.publish(batch("t", b"v"), deadline_s)
         except SinkUnavailable as error:
             causes[error.cause].append(time.monotonic() - begun)
 

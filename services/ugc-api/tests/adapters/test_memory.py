@@ -1,9 +1,9 @@
 from collections.abc import Callable
 
 import pytest
-from contract_event_sink import EventSinkContract
-from ugc_api.adapters.memory import MemorySink
-from ugc_api.ports import Record, SinkUnavailable
+from contract_event_sink import EventSinkContract, batch
+from ugc_api.adapters.memory import MemorySink, Stored
+from ugc_api.ports import Batch, SinkUnavailable
 
 
 class TestMemorySink(EventSinkContract):
@@ -18,23 +18,27 @@ class TestMemorySink(EventSinkContract):
         return sink
 
     @pytest.fixture
-    def stored(self, sink: MemorySink) -> Callable[[], list[Record]]:
+    def refused(self, sink: MemorySink) -> bytes:
+        sink.refused.add(b"refused")
+        return b"refused"
+
+    @pytest.fixture
+    def stored(self, sink: MemorySink) -> Callable[[], list[Stored]]:
         return lambda: list(sink.records)
 
 
 def test_acknowledges_as_many_as_it_is_told() -> None:
     sink = MemorySink()
     sink.capacity = 2
-    records = [Record("t", b"k", b"%d" % n, 1) for n in range(3)]
     with pytest.raises(SinkUnavailable) as caught:
-        sink.publish(records, 1)
-    assert caught.value.acknowledged == 2
-    assert sink.records == records[:2]
+        sink.publish(batch("t", b"0", b"1", b"2"), 1)
+    assert caught.value.stored == {0, 1}
+    assert [record.value for record in sink.records] == [b"0", b"1"]
 
 
 def test_holds_callers_until_their_deadline() -> None:
     sink = MemorySink()
     sink.held.clear()
     with pytest.raises(SinkUnavailable, match="timed_out"):
-        sink.publish([Record("t", b"k", b"v", 1)], 0.01)
+        sink.publish(Batch([("t", b"k", b"v")], 1), 0.01)
     assert sink.records == []

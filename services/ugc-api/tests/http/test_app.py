@@ -1,4 +1,6 @@
+import gzip
 import json
+import sys
 import threading
 from typing import Any
 from uuid import UUID
@@ -10,6 +12,11 @@ from ugc_api.adapters.memory import MemorySink
 from ugc_api.event_ids import uuid7
 from ugc_api.http.app import create_app
 from werkzeug.test import TestResponse
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 def post(client: FlaskClient, events: Any, **more: str) -> TestResponse:
@@ -43,7 +50,9 @@ def test_accepted(client: FlaskClient, sink: MemorySink) -> None:
     assert response.json == {
         "results": [{"status": "accepted", "event_id": sent["event_id"]}],
         "accepted": 1,
+        "duplicate": 0,
         "invalid": 0,
+        "retry": 0,
     }
     assert [r.timestamp_ms for r in sink.records] == [NOW_MS]
 
@@ -108,7 +117,7 @@ def test_unauthorized(
 
 @pytest.mark.parametrize(
     "more",
-    [{"Content-Type": "text/plain"}, {"Content-Type": ""}, {"Content-Encoding": "gzip"}],
+    [{"Content-Type": "text/plain"}, {"Content-Type": ""}],
 )
 def test_unsupported_media_type(client: FlaskClient, more: dict[str, str]) -> None:
     problem(post(client, tick(), **more), 415, "media-type")
@@ -136,19 +145,60 @@ def test_unavailable(client: FlaskClient, sink: MemorySink) -> None:
     sink.capacity = 0
     response = post(client, tick())
     said = problem(response, 503, "not-acknowledged")
-    assert "acknowledged 0 of 1" in said["detail"]
+    assert "repeat the whole request" in said["detail"]
     assert int(response.headers["Retry-After"]) >= 1
     sink.capacity = None
     assert post(client, tick()).status_code == 202
 
 
-def test_partly_acknowledged_is_unavailable_too(client: FlaskClient, sink: MemorySink) -> None:
+def test_what_kafka_refuses_alone_is_to_be_sent_again(
+    client: FlaskClient, sink: MemorySink
+) -> None:
     sink.capacity = 1
-    response = post(client, [tick(), tick(device="TV!"), tick()])
-    said = problem(response, 503, "not-acknowledged")
-    assert "acknowledged 1 of 2" in said["detail"]
-    assert "repeat the whole request" in said["detail"]
-    assert "Retry-After" in response.headers
+    events = [tick(), tick(device="TV!"), tick()]
+    response = post(client, [*events, events[2]])
+    assert response.status_code == 207
+    assert int(response.headers["Retry-After"]) >= 1
+    assert response.json is not None
+    fates = [result["status"] for result in response.json["results"]]
+    assert fates == ["accepted", "invalid", "retry", "duplicate"]
+    assert [response.json[name] for name in ("accepted", "duplicate", "invalid", "retry")] == [
+        1
+    ] * 4
+    sink.capacity = None
+    assert post(client, events[2]).status_code == 202
+    assert len(sink.records) == 2
+
+
+COMPRESS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "zstd": zstd.compress}
+
+
+@pytest.mark.parametrize("encoding", COMPRESS)
+def test_a_compressed_body(client: FlaskClient, encoding: str) -> None:
+    body = COMPRESS[encoding](json.dumps([tick(), tick()]).encode())
+    response = post(client, body, **{"Content-Encoding": encoding})
+    assert response.status_code == 202
+    assert response.json is not None
+    assert response.json["accepted"] == 2
+
+
+def test_faults_of_a_compressed_body(sink: MemorySink) -> None:
+    client = create_app(settings(api_max_body_bytes=1024), sink).test_client()
+    bomb = gzip.compress(b" " * 1025)
+    problem(post(client, bomb, **{"Content-Encoding": "gzip"}), 413, "body-too-large")
+    problem(post(client, b"{}", **{"Content-Encoding": "zstd"}), 400, "broken-encoding")
+    response = post(client, b"{}", **{"Content-Encoding": "br"})
+    problem(response, 415, "content-encoding")
+    assert response.headers["Accept-Encoding"] == "gzip, zstd"
+
+
+@pytest.mark.parametrize("media_type", ["application/x-ndjson", "application/jsonl"])
+def test_events_line_by_line(client: FlaskClient, media_type: str) -> None:
+    body = "\n".join(json.dumps(event) for event in [tick(), {}, tick()]).encode()
+    response = post(client, body, **{"Content-Type": media_type})
+    assert response.status_code == 207
+    assert response.json is not None
+    assert [r["status"] for r in response.json["results"]] == ["accepted", "invalid", "accepted"]
 
 
 def test_the_deadline_is_the_setting(sink: MemorySink) -> None:
@@ -192,22 +242,23 @@ def test_metrics_count_requests_events_and_reasons(client: FlaskClient, sink: Me
     post(client, b"{")
     sink.capacity = 1
     post(client, [tick(), tick()])
+    post(client, tick())
     client.get("/nowhere")
     client.get("/healthz")
     expected = {
-        'ugc_api_requests_total{route="/v1/events",status="207"}': 1,
+        'ugc_api_requests_total{route="/v1/events",status="207"}': 2,
         'ugc_api_requests_total{route="/v1/events",status="400"}': 1,
         'ugc_api_requests_total{route="/v1/events",status="503"}': 1,
         'ugc_api_requests_total{route="other",status="404"}': 1,
         'ugc_api_requests_total{route="/healthz",status="200"}': 1,
-        'ugc_api_events_total{family="views",outcome="accepted"}': 2,
+        'ugc_api_events_total{family="views",outcome="accepted"}': 3,
         'ugc_api_events_total{family="reactions",outcome="accepted"}': 1,
         'ugc_api_events_total{family="views",outcome="unavailable"}': 2,
         'ugc_api_events_total{family="unknown",outcome="invalid"}': 2,
         'ugc_api_events_invalid_total{reason="wrong_type"}': 1,
         'ugc_api_events_invalid_total{reason="missing"}': 1,
-        'ugc_api_kafka_produce_errors_total{cause="refused"}': 1,
-        'ugc_api_request_seconds_count{route="/v1/events"}': 3,
+        'ugc_api_kafka_produce_errors_total{cause="refused"}': 2,
+        'ugc_api_request_seconds_count{route="/v1/events"}': 4,
     }
     assert {line: sample(client, line) for line in expected} == expected
     # This very request for the metrics.

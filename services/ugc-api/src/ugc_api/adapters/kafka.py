@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ugc_api.patience import Patience
-from ugc_api.ports import Record, SinkUnavailable
+from ugc_api.ports import Batch, Record, SinkUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -81,31 +83,31 @@ class KafkaSink:
         self._poller = threading.Thread(target=self._poll, name="kafka-delivery", daemon=True)
         self._poller.start()
 
-    def publish(self, records: Sequence[Record], deadline_s: float) -> None:
+    def publish(self, batch: Batch, deadline_s: float) -> None:
         """See EventSink."""
-        if not records:
+        if not batch.records:
             return
         if self._fatal is not None:
             raise SinkUnavailable("broken")
         if not self._patience.enter():
             raise SinkUnavailable("stalled")
-        delivery = _Delivery(len(records))
+        delivery = _Delivery(len(batch.records))
         gave_up = False
         try:
-            self._enqueue(records, delivery.report)
+            self._enqueue(batch, delivery.report)
             end = self._monotonic() + deadline_s
-            while not delivery.done.wait(min(self._patience.stall_s, end - self._monotonic())):
+            while not delivery.wait(min(self._patience.stall_s, end - self._monotonic())):
                 if self._monotonic() >= end:
-                    raise SinkUnavailable("timed_out", acknowledged=delivery.acknowledged)
+                    raise SinkUnavailable("timed_out", stored=delivery.places_in(batch.records))
                 if self._patience.leave_if_stalled():
                     gave_up = True
-                    raise SinkUnavailable("stalled", acknowledged=delivery.acknowledged)
+                    raise SinkUnavailable("stalled", stored=delivery.places_in(batch.records))
         finally:
             if not gave_up:
-                self._patience.leave(acknowledged=delivery.acknowledged > 0)
+                self._patience.leave(acknowledged=bool(delivery.stored))
         if delivery.error is not None:
             cause = _cause(delivery.error)
-            raise SinkUnavailable(cause, acknowledged=delivery.acknowledged)
+            raise SinkUnavailable(cause, stored=delivery.places_in(batch.records))
 
     def not_ready(self) -> str | None:
         """See EventSink. What Kafka said is remembered for a few seconds."""
@@ -122,23 +124,14 @@ class KafkaSink:
         self._poller.join(timeout_s)
         return self._producer.flush(max(0.0, end - self._monotonic()))
 
-    def _enqueue(
-        self, records: Sequence[Record], report: Callable[[KafkaError | None, Message], None]
-    ) -> None:
+    def _enqueue(self, batch: Batch, report: Callable[[KafkaError | None, Message], None]) -> None:
         produce = self._producer.produce
+        options: dict[str, Any] = {"on_delivery": report, "timestamp": batch.timestamp_ms}
+        if batch.headers:
+            options["headers"] = list(batch.headers)
         try:
-            for topic, key, value, timestamp_ms, headers in records:
-                if headers:
-                    produce(
-                        topic,
-                        value,
-                        key,
-                        on_delivery=report,
-                        timestamp=timestamp_ms,
-                        headers=list(headers),
-                    )
-                else:
-                    produce(topic, value, key, on_delivery=report, timestamp=timestamp_ms)
+            for topic, key, value in batch.records:
+                produce(topic, value, key, **options)
         except BufferError as error:
             raise SinkUnavailable("queue_full") from error
         except KafkaException as error:
@@ -169,22 +162,38 @@ class KafkaSink:
 class _Delivery:
     """What became of one caller's records. Reports come from the polling thread alone."""
 
-    __slots__ = ("_left", "acknowledged", "done", "error")
+    __slots__ = ("_done", "_left", "error", "stored")
 
     def __init__(self, count: int) -> None:
         self._left = count
-        self.acknowledged = 0
+        self.stored: list[bytes | None] = []
         self.error: KafkaError | None = None
-        self.done = threading.Event()
+        # A third of the cost of an Event, and there is one caller to wake.
+        self._done = threading.Lock()
+        self._done.acquire()
 
-    def report(self, error: KafkaError | None, _message: Message) -> None:
+    def report(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
-            self.acknowledged += 1
+            self.stored.append(message.value())
         else:
             self.error = error
         self._left -= 1
         if not self._left:
-            self.done.set()
+            self._done.release()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether everything has been reported; asked again after True it never returns."""
+        return self._done.acquire(timeout=max(0.0, timeout_s))
+
+    def places_in(self, records: Sequence[Record]) -> list[int]:
+        """Which records are stored. A report names its record by the value alone."""
+        left = Counter(list(self.stored))
+        places = []
+        for place, (_, _, value) in enumerate(records):
+            if left[value]:
+                left[value] -= 1
+                places.append(place)
+        return places
 
 
 class _Readiness:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from ugc_api.ports import Record, SinkUnavailable
+from ugc_api.ports import Batch, SinkUnavailable
+
+
+class Stored(NamedTuple):
+    """A record as Kafka would hold it; see `Batch`."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    timestamp_ms: int
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class MemorySink:
@@ -14,29 +25,35 @@ class MemorySink:
     Attributes:
         records: every acknowledged record, in order.
         capacity: how many records it still acknowledges; None for any number.
+        refused: values that it never acknowledges.
         held: while this is cleared, publishing waits for it, up to its deadline.
         defect: what `broken` says.
     """
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
+        self.records: list[Stored] = []
         self.capacity: int | None = None
+        self.refused: set[bytes] = set()
         self.defect: str | None = None
         self.held = threading.Event()
         self.held.set()
         self._lock = threading.Lock()
 
-    def publish(self, records: Sequence[Record], deadline_s: float) -> None:
+    def publish(self, batch: Batch, deadline_s: float) -> None:
         """See EventSink."""
         if not self.held.wait(deadline_s):
             raise SinkUnavailable("timed_out")
+        stored = []
         with self._lock:
-            taken = len(records) if self.capacity is None else min(self.capacity, len(records))
-            self.records += records[:taken]
-            if self.capacity is not None:
-                self.capacity -= taken
-        if taken < len(records):
-            raise SinkUnavailable("refused", acknowledged=taken)
+            for place, (topic, key, value) in enumerate(batch.records):
+                if value in self.refused or self.capacity == 0:
+                    continue
+                if self.capacity is not None:
+                    self.capacity -= 1
+                self.records.append(Stored(topic, key, value, batch.timestamp_ms, batch.headers))
+                stored.append(place)
+        if len(stored) < len(batch.records):
+            raise SinkUnavailable("refused", stored=stored)
 
     def not_ready(self) -> str | None:
         """See EventSink."""

@@ -11,6 +11,7 @@ from flask import Flask, Response, g, request
 
 from ugc_api.auth import build_verifier
 from ugc_api.event_ids import RANDOM_BITS, uuid7
+from ugc_api.http.answers import Answers
 from ugc_api.http.events import add_events
 from ugc_api.http.probes import add_probes
 from ugc_api.http.problems import handle_errors
@@ -41,23 +42,25 @@ def create_app(
     app = Flask("ugc_api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.api_max_body_bytes
     metrics = Metrics()
+    # For the server, which has things to count that no request gets to know.
+    app.extensions["ugc_api.metrics"] = metrics
     tokens = build_verifier(settings)
     ingest = Ingest(
         topic_prefix=settings.kafka.kafka_topic_prefix,
         max_batch=settings.api_max_batch,
         new_event_id=new_event_id or (lambda: uuid7(clock_ms(), secrets.randbits(RANDOM_BITS))),
     )
+    viewers = Viewers(tokens)
     handle_errors(app, max_body_bytes=settings.api_max_body_bytes)
     _measure(app, metrics, timer_s)
-    add_events(
-        app,
-        viewers=Viewers(tokens),
-        ingest=ingest,
-        sink=sink,
-        metrics=metrics,
+    answers = Answers(
+        ingest,
+        sink,
+        metrics,
         clock_ms=clock_ms,
         deadline_s=settings.kafka_delivery_timeout_ms / 1000,
     )
+    add_events(app, viewers=viewers, answers=answers, max_body_bytes=settings.api_max_body_bytes)
     add_probes(app, sink, tokens, metrics)
     return app
 

@@ -9,7 +9,17 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from ugc_api.auth import ForbiddenError, UnauthorizedError
+from ugc_api.bodies import (
+    ENCODINGS,
+    BrokenEncodingError,
+    ExpandsTooFarError,
+    UnknownEncodingError,
+)
 from ugc_api.ingest import BodyError, BodyFault
+
+
+class MediaTypeError(Exception):
+    """The body is of a type that the route does not take. The message may be shown."""
 
 
 def problem(status: HTTPStatus, kind: str, detail: str, **headers: str) -> Response:
@@ -43,6 +53,31 @@ def handle_errors(app: Flask, *, max_body_bytes: int) -> None:
         too_many = error.fault is BodyFault.TOO_MANY_EVENTS
         status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_many else HTTPStatus.BAD_REQUEST
         return problem(status, error.fault.value, str(error))
+
+    @app.errorhandler(MediaTypeError)
+    def media_type(error: MediaTypeError) -> Response:
+        return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media-type", str(error))
+
+    @app.errorhandler(UnknownEncodingError)
+    def unknown_encoding(error: UnknownEncodingError) -> Response:
+        return problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "content-encoding",
+            str(error),
+            Accept_Encoding=", ".join(ENCODINGS),
+        )
+
+    @app.errorhandler(BrokenEncodingError)
+    def broken_encoding(error: BrokenEncodingError) -> Response:
+        return problem(HTTPStatus.BAD_REQUEST, "broken-encoding", str(error))
+
+    @app.errorhandler(ExpandsTooFarError)
+    def expands_too_far(_error: ExpandsTooFarError) -> Response:
+        return problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "body-too-large",
+            f"a body has at most {max_body_bytes} bytes when it is decompressed",
+        )
 
     @app.errorhandler(UnauthorizedError)
     def unauthorized(error: UnauthorizedError) -> Response:
