@@ -1,4 +1,6 @@
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ from flask.testing import FlaskClient
 sys.path.insert(0, str(Path(__file__).parent))
 
 from api_samples import NOW_MS, settings
+from gunicorn_process import COMMAND, Server, environment, poll
 from ugc_api.adapters.memory import MemorySink
 from ugc_api.http.app import create_app
+from ugc_local.ports import free_ports
 
 
 @pytest.fixture
@@ -21,3 +25,36 @@ def sink() -> MemorySink:
 @pytest.fixture
 def client(sink: MemorySink) -> FlaskClient:
     return create_app(settings(), sink, clock_ms=lambda: NOW_MS).test_client()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(bootstrap_servers: str, **changes: str) -> Server:
+        port = free_ports(1)[0]
+        process = subprocess.Popen(
+            COMMAND,
+            env=environment(
+                API_BIND=f"127.0.0.1:{port}", KAFKA_BOOTSTRAP_SERVERS=bootstrap_servers, **changes
+            ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        server = Server(port, process)
+        servers.append(server)
+        poll(lambda: process.poll() is not None or server.status("/healthz") == 200)
+        assert process.poll() is None, process.communicate()[0]
+        return server
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.terminate()
+        try:
+            server.process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+            server.process.communicate()
+            raise

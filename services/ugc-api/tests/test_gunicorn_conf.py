@@ -1,107 +1,20 @@
 """The server as it is deployed: a gunicorn process of its own."""
 
 import json
-import os
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
-from typing import Any
+from collections.abc import Callable
 from uuid import uuid4
 
 import psutil
 import pytest
-from api_samples import SECRET, headers, rating, tick
+from api_samples import SECRET, rating, tick
+from gunicorn_process import COMMAND, Server, environment, poll
 from ugc_events import FAMILIES
 from ugc_local.kafka.client import Topic
 from ugc_local.ports import free_ports
 from ugc_local.testing import KafkaService
-
-COMMAND = [
-    *(sys.executable, "-m", "gunicorn"),
-    *("-c", "python:ugc_api.gunicorn_conf", "ugc_api.wsgi:app"),
-]
-
-
-class Server:
-    def __init__(self, port: int, process: subprocess.Popen[str]) -> None:
-        self.port = port
-        self.process = process
-
-    def request(
-        self, method: str, path: str, body: Any = None, timeout_s: float = 30, **more: str
-    ) -> tuple[int, dict[str, str], str]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
-        try:
-            data = None if body is None else json.dumps(body)
-            connection.request(method, path, data, headers(**more))
-            response = connection.getresponse()
-            return response.status, dict(response.getheaders()), response.read().decode()
-        finally:
-            connection.close()
-
-    def post(self, events: Any, **more: str) -> tuple[int, dict[str, str], str]:
-        return self.request("POST", "/v1/events", events, **more)
-
-    def status(self, path: str, timeout_s: float = 30) -> int | None:
-        try:
-            return self.request("GET", path, timeout_s=timeout_s)[0]
-        except ConnectionError:
-            return None
-
-    def in_flight(self) -> int:
-        """Requests in flight, less the one that asks."""
-        for line in self.request("GET", "/metrics")[2].splitlines():
-            if line.startswith("ugc_api_requests_in_flight "):
-                return int(float(line.split()[1])) - 1
-        raise AssertionError("the metric is missing")
-
-
-def poll(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
-
-
-def environment(**changes: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return kept | {"JWT_SECRET": SECRET} | changes
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
-
-    def start(bootstrap_servers: str, **changes: str) -> Server:
-        port = free_ports(1)[0]
-        process = subprocess.Popen(
-            COMMAND,
-            env=environment(
-                API_BIND=f"127.0.0.1:{port}", KAFKA_BOOTSTRAP_SERVERS=bootstrap_servers, **changes
-            ),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        server = Server(port, process)
-        servers.append(server)
-        poll(lambda: process.poll() is not None or server.status("/healthz") == 200)
-        assert process.poll() is None, process.communicate()[0]
-        return server
-
-    yield start
-    for server in servers:
-        if server.process.poll() is None:
-            server.process.terminate()
-        try:
-            server.process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            server.process.kill()
-            server.process.communicate()
-            raise
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from ugc_settings import SettingsError, load
 
 from ugc_api import logs
 from ugc_api.settings import Settings
+from ugc_api.worker import Limits, Worker
 
 try:
     _settings = load(Settings, os.environ)
@@ -39,8 +40,25 @@ class logger_class(Logger):  # type: ignore[misc]  # noqa: N801  # gunicorn's na
         """See gunicorn."""
 
 
+_STOP_READ_S = max(
+    1.0, (_settings.api_stop_grace_s - _settings.kafka_delivery_timeout_ms / 1000) / 2
+)
+"""Half of what the grace leaves beside waiting for Kafka; the other half is for the sink."""
+
+
+class worker_class(Worker):  # noqa: N801  # gunicorn's name
+    """The worker with this deployment's limits."""
+
+    limits = Limits(
+        read_timeout_s=_settings.api_client_timeout_s,
+        write_timeout_s=_settings.api_client_timeout_s,
+        max_body_bytes=_settings.api_max_body_bytes,
+        max_held_bytes=_settings.api_max_held_kbytes * 1024,
+        stop_read_s=_STOP_READ_S,
+    )
+
+
 bind = _settings.api_bind
-worker_class = "gthread"
 workers = 1
 threads = _settings.api_threads
 # Connections kept alive by load balancers are cheap; those of them that are silent hold no thread.
@@ -69,5 +87,5 @@ def worker_exit(_server: Any, worker: Any) -> None:
         _log.info("stopped; nothing is left to send")
 
 
-_STOP_USED_S = _settings.kafka_delivery_timeout_ms / 1000
-"""Requests in flight end within this, and the rest of the grace is for the sink."""
+_STOP_USED_S = _STOP_READ_S + _settings.kafka_delivery_timeout_ms / 1000
+"""Requests that have begun to come end within this, and the rest of the grace is for the sink."""

@@ -55,6 +55,14 @@ class Metrics:
             ["reason"],
             registry=self._registry,
         )
+        self._cut = Counter(
+            "ugc_api_connections_cut",
+            "Connections that the server ended: slow (the request did not come in time), unread "
+            "(the answer was not taken in time), head and body (too large), memory and "
+            "connections (no room).",
+            ["reason"],
+            registry=self._registry,
+        )
         self._events = Counter(
             "ugc_api_events",
             "Events, by family and outcome: accepted (Kafka acknowledged them) or unavailable "
@@ -93,6 +101,10 @@ class Metrics:
     def end(self) -> None:
         """A request is over, whatever became of it."""
         self._in_flight.dec()
+
+    def cut(self, reason: str) -> None:
+        """The server has ended a connection."""
+        self._cut.labels(reason).inc()
 
     def cut(self, reason: str) -> None:
         """The server has ended a connection."""

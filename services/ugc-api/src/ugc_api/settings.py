@@ -76,6 +76,22 @@ class Settings:
     api_max_body_bytes: Annotated[
         int, Meta(description="largest body of a request, in bytes", ge=1024)
     ] = 4 * 1024 * 1024
+    api_client_timeout_s: Annotated[
+        int,
+        Meta(
+            description="how long a client may take to send a request, and again to take the "
+            "answer, in seconds; it is cut off then",
+            ge=1,
+        ),
+    ] = 20
+    api_max_held_kbytes: Annotated[
+        int,
+        Meta(
+            description="requests in memory that are still arriving or not answered yet, in "
+            "kibibytes; beyond it those that arrive are answered 503",
+            ge=1024,
+        ),
+    ] = 64 * 1024
     api_stop_grace_s: Annotated[
         int,
         Meta(
@@ -104,8 +120,13 @@ class Settings:
     ] = "info"
 
     def __post_init__(self) -> None:
-        """Refuse keys that protect nothing and a grace that ends before requests do."""
+        """Refuse keys that protect nothing and limits that contradict each other."""
         self._check_keys()
+        if self.api_max_held_kbytes * 1024 < self.api_max_body_bytes:
+            raise ValueError(
+                f"API_MAX_HELD_KBYTES={self.api_max_held_kbytes} does not hold one request of "
+                f"API_MAX_BODY_BYTES={self.api_max_body_bytes}"
+            )
         if self.api_stop_grace_s * 1000 <= self.kafka_delivery_timeout_ms:
             raise ValueError(
                 f"API_STOP_GRACE_S={self.api_stop_grace_s} is not longer than "

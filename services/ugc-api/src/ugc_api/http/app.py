@@ -44,6 +44,8 @@ def create_app(
     metrics = Metrics()
     # For the server, which has things to count that no request gets to know.
     app.extensions["ugc_api.metrics"] = metrics
+    # For the server, which has things to count that no request gets to know.
+    app.extensions["ugc_api.metrics"] = metrics
     tokens = build_verifier(settings)
     ingest = Ingest(
         topic_prefix=settings.kafka.kafka_topic_prefix,

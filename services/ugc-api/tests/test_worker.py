@@ -1,0 +1,224 @@
+"""The worker against clients that do not behave; each test has a gunicorn process of its own."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+
+import psutil
+import pytest
+from api_samples import tick, token
+from gunicorn_process import Server, poll
+from ugc_local.ports import free_ports
+
+HEAD = b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+SLOW = 60
+"""Connections of each attack: many times the threads."""
+
+
+@pytest.fixture
+def server(start: Callable[..., Server]) -> Server:
+    return start(
+        f"127.0.0.1:{free_ports(1)[0]}",
+        API_THREADS="4",
+        API_CLIENT_TIMEOUT_S="3",
+        API_MAX_BODY_BYTES="2000000",
+        API_MAX_HELD_KBYTES="4096",
+        KAFKA_DELIVERY_TIMEOUT_MS="1000",
+    )
+
+
+@pytest.fixture
+def connect(server: Server) -> Iterator[Callable[[bytes], socket.socket]]:
+    with ExitStack() as stack:
+
+        def connect(first: bytes) -> socket.socket:
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 20))
+            sock.sendall(first)
+            return sock
+
+        yield connect
+
+
+def answer(sock: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    said = b""
+    try:
+        while piece := sock.recv(65536):
+            said += piece
+    except ConnectionResetError:
+        pass  # closed all the same
+    return said
+
+
+def healthy(server: Server, times: int = 20) -> None:
+    """Requests are answered, each at once."""
+    for _ in range(times):
+        begun = time.monotonic()
+        assert server.status("/healthz", timeout_s=3) == 200
+        assert time.monotonic() - begun < 1
+
+
+def cut(server: Server, reason: str) -> float:
+    for line in server.request("GET", "/metrics")[2].splitlines():
+        if line.startswith(f'ugc_api_connections_cut_total{{reason="{reason}"}} '):
+            return float(line.split()[-1])
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        HEAD,
+        b"P",
+        HEAD + b"Content-Length: 1000\r\n\r\n{",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel",
+        HEAD + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+    ],
+)
+def test_requests_that_come_slowly_hold_up_nobody_and_are_cut(
+    server: Server, connect: Callable[[bytes], socket.socket], begun: bytes
+) -> None:
+    opened = time.monotonic()
+    slow = [connect(begun) for _ in range(SLOW)]
+    healthy(server)
+    while time.monotonic() < opened + 2:
+        for sock in slow:
+            sock.sendall(b"X" if b"chunked" not in begun else b"l")
+        healthy(server, 1)
+    for sock in slow:
+        said = answer(sock)
+        assert b" 408 Request Timeout\r\n" in said or b" 400 Bad Request\r\n" in said
+    assert time.monotonic() - opened < 10
+    healthy(server)
+
+
+def test_connections_that_say_nothing_are_closed(
+    server: Server, connect: Callable[[bytes], socket.socket]
+) -> None:
+    silent = [connect(b"") for _ in range(SLOW)]
+    healthy(server)
+    assert [answer(sock) for sock in silent] == [b""] * SLOW
+
+
+def test_clients_that_do_not_close_hold_up_nobody(
+    server: Server, connect: Callable[[bytes], socket.socket]
+) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    left = [connect(request) for _ in range(SLOW)]
+    healthy(server)
+    assert all(b" 200 OK\r\n" in answer(sock) for sock in left)
+
+
+def test_clients_that_do_not_read_hold_up_nobody(
+    server: Server, connect: Callable[[bytes], socket.socket]
+) -> None:
+    # One connection, so many requests that their answers fit into no buffer of the kernel.
+    requests = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 1500
+    deaf = [connect(requests) for _ in range(6)]
+    poll(lambda: cut(server, "unread") == len(deaf))
+    healthy(server)
+    for sock in deaf:
+        sock.close()
+
+
+def test_what_is_too_large_is_refused_before_it_comes(
+    connect: Callable[[bytes], socket.socket],
+) -> None:
+    for framing in (
+        b"Content-Length: 2000001\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\nffffff\r\n",
+    ):
+        said = answer(connect(HEAD + framing))
+        assert said.startswith(b"HTTP/1.1 413 ")
+        problem = json.loads(said.partition(b"\r\n\r\n")[2])
+        assert problem["type"] == "urn:ugc:problem:body-too-large"
+    assert answer(connect(b"GET /" + b"x" * 70_000)).startswith(b"HTTP/1.1 431 ")
+
+
+NONSENSE = [
+    (b"GET / HTTP/9.9\r\n\r\n", 400),
+    (b"nonsense\r\n\r\n", 400),
+    (b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n", 414),
+    (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", 431),
+    (b"GET / HTTP/1.1\r\nAuthorization : Bearer planted\r\n\r\n", 400),
+    (HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
+    (HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    (HEAD + b"Transfer-Encoding: x, chunked\r\n\r\n0\r\n\r\n", 501),
+]
+
+
+def test_what_is_not_http_gets_a_problem_and_is_not_logged(
+    server: Server, connect: Callable[[bytes], socket.socket]
+) -> None:
+    for request, status in NONSENSE:
+        head, _, body = answer(connect(request)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d " % status)
+        assert json.loads(body)["status"] == status
+    server.process.terminate()
+    assert "planted" not in server.process.communicate(timeout=20)[0]
+
+
+def test_the_memory_of_unfinished_requests_is_bounded(
+    server: Server, connect: Callable[[bytes], socket.socket]
+) -> None:
+    worker = psutil.Process(server.process.pid).children()[0]
+    before = worker.memory_info().rss
+    begun = HEAD + b"Content-Length: 1900000\r\n\r\n" + b" " * 1_800_000
+    for _ in range(40):  # 72 MB, of which 4 MiB may be held
+        with suppress(ConnectionError):  # cut while it was sending
+            connect(begun)
+    healthy(server)
+    poll(lambda: cut(server, "memory") >= 36)
+    assert worker.memory_info().rss - before < 24_000_000
+    # A request of the usual size still comes through: it gets as far as its token.
+    assert server.post(tick(), Authorization="Bearer x")[0] == 401
+
+
+def test_requests_one_behind_the_other_are_answered_in_turn(
+    connect: Callable[[bytes], socket.socket],
+) -> None:
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n"
+    last = b"GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    said = answer(connect(GET + chunked + GET + last))
+    assert [part[:3] for part in said.split(b"HTTP/1.1 ")[1:]] == [b"200", b"401", b"200", b"404"]
+
+
+def test_a_body_that_waits_to_be_asked_for_is_asked_for(
+    connect: Callable[[bytes], socket.socket],
+) -> None:
+    auth = f"Authorization: Bearer {token()}\r\n".encode()
+    sock = connect(
+        HEAD + auth + b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    )
+    assert sock.recv(100).startswith(b"HTTP/1.1 100 ")
+    sock.sendall(b"[]")
+    assert b"no-events" in answer(sock)
+
+
+def test_a_client_that_leaves_is_forgotten(
+    server: Server, connect: Callable[[bytes], socket.socket]
+) -> None:
+    worker = psutil.Process(server.process.pid).children()[0]
+    healthy(server, 1)
+    before = worker.num_fds()
+    for begun in (b"", HEAD, HEAD + b"Content-Length: 9\r\n\r\n1", GET):
+        for sock in [connect(begun) for _ in range(10)]:
+            sock.close()
+    poll(lambda: worker.num_fds() <= before)
+
+
+def test_stopping_waits_for_what_has_begun_to_come(
+    server: Server, connect: Callable[[bytes], socket.socket]
+) -> None:
+    begun, silent = connect(HEAD + b"Content-Length: 2\r\n\r\n["), connect(b"")
+    healthy(server, 1)
+    server.process.terminate()
+    assert answer(silent) == b""
+    begun.sendall(b"]")
+    said = answer(begun)
+    assert said.startswith(b"HTTP/1.1 401 ")
+    assert b"Connection: close" in said
+    assert server.process.wait(20) == 0
