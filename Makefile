@@ -70,6 +70,10 @@ test: $(READY) ## Run every test, on the real broker and the real engine
 fuzz: $(READY) ## Look for new counterexamples: the tests with examples, 2,000 random ones each
 	@$(BIN)/python -m pytest --hypothesis-profile=new -m hypothesis
 
+.PHONY: fuzz-api
+fuzz-api: $(READY) ## Random requests through the whole API: no 5xx, nothing left in memory (CASES=100000 SEED=1)
+	@PYTHONPATH=services/ugc-api/tests $(BIN)/python -m robustness.fuzz --cases $(CASES) $(if $(SEED),--seed $(SEED))
+
 .PHONY: conformance
 conformance: $(READY) ## Check the ClickHouse server that runs here against ClickHouse's documented behaviour (SOAK=1: long parts too)
 	@UGC_CONFORMANCE_SOAK=$(SOAK) $(BIN)/python -m pytest local/tests/conformance
