@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
-        if status == 503 and self.server.retry_after is not None:
+        if answer.get("status") in {503, 207} and self.server.retry_after is not None:
             self.send_header("Retry-After", self.server.retry_after)
         self.end_headers()
         self.wfile.write(content)

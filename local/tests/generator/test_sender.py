@@ -90,8 +90,11 @@ def test_a_day_is_sent_in_order_and_answered_as_expected(api: Api) -> None:
     assert 0 < outcome.latency_p50_s <= outcome.latency_p99_s < outcome.seconds
 
 
-def test_a_503_is_repeated_with_the_same_bytes(api: Api) -> None:
-    api.behaviour = lambda attempt: 503 if attempt % 3 == 0 else None
+@pytest.mark.parametrize("status", [503, 207])
+def test_what_is_not_all_acknowledged_is_repeated_with_the_same_bytes(
+    api: Api, status: int
+) -> None:
+    api.behaviour = lambda attempt: status if attempt % 3 == 0 else None
     requests = [a_request(user=1, number=number) for number in range(20)]
     outcome = send(api, requests)
     assert outcome.complete

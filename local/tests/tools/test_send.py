@@ -34,6 +34,8 @@ class Api:
                     return
                 body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
+                if isinstance(answer, dict) and answer.get("retry"):
+                    self.send_header("Retry-After", "1")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -109,7 +111,10 @@ def test_large_events_share_a_request_only_up_to_its_size():
     assert [len(request) for request in api.requests] == [34, 16]
 
 
-@pytest.mark.parametrize("trouble", [(503, {"detail": "Kafka is away"}), (0, None)])
+PARTLY = {"results": [{"status": "retry"}], "accepted": 0, "invalid": 0, "retry": 1}
+
+
+@pytest.mark.parametrize("trouble", [(503, {"detail": "Kafka is away"}), (0, None), (207, PARTLY)])
 def test_a_request_without_an_outcome_is_repeated_as_it_was(trouble):
     with Api(lambda n, batch: trouble if n < 3 else judged(n, batch)).running() as api:
         tally, _, said = run(events(2), api.url)
@@ -117,6 +122,14 @@ def test_a_request_without_an_outcome_is_repeated_as_it_was(trouble):
     assert api.requests[0] == api.requests[1] == api.requests[2]
     assert len(said) == 1
     assert "trying again" in said[0]
+
+
+def test_a_duplicate_is_in_with_its_first():
+    statuses = ["accepted", "duplicate"]
+    answer = {"results": [{"status": status} for status in statuses]}
+    with Api(lambda *_: (202, answer)).running() as api:
+        tally, refused, _ = run(events(1, 1), api.url)
+    assert (tally.accepted, refused) == (2, [])
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,11 @@ class Answer(NamedTuple):
     body: bytes
     retry_after: str | None
 
+    @property
+    def again(self) -> bool:
+        """Whether events wait to be sent again. All of the request may be: ids make it harmless."""
+        return self.status == 503 or (self.status == 207 and self.retry_after is not None)
+
 
 class Connection:
     """A connection that is made when it is needed. For one thread, but for `interrupt`."""

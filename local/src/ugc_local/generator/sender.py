@@ -49,9 +49,9 @@ class Outcome:
         poison: poison records handed over.
         mismatches: requests whose answer was not the one that was due.
         examples: the first few of them, in words.
-        unknown_outcomes: attempts answered 503 or not at all. Their events may have been taken,
-            and the request was repeated: raw rows may exceed the ground truth's, distinct
-            events may not.
+        unknown_outcomes: attempts answered 503, in part, or not at all. Their events may have
+            been taken, and the request was repeated: raw rows may exceed the ground truth's,
+            distinct events may not.
         unreachable: attempts to connect that failed; nothing was sent then.
         latency_p50_s, latency_p99_s: of answered attempts, at most 9 % too high.
         seconds: from the first request to the last answer.
@@ -254,11 +254,11 @@ class _Worker:
                 tally.unknown_outcomes += 1
                 why, wait_s = str(error), delay_s
             else:
-                if answer.status != 503:
+                if not answer.again:
                     tally.answered(request, answer, self._clock() - started)
                     return True
                 tally.unknown_outcomes += 1
-                why, wait_s = "503", _seconds(answer.retry_after, delay_s)
+                why, wait_s = str(answer.status), _seconds(answer.retry_after, delay_s)
             if not deadline.left_s():
                 raise ReplayError(f"no answer for {self._patience_s:.0f} s, last: {why}")
             self._abort.wait(min(wait_s, deadline.left_s()))

@@ -52,7 +52,7 @@ class Sent:
 
 
 class _Verdict(msgspec.Struct):
-    status: Literal["accepted", "invalid"]
+    status: Literal["accepted", "duplicate", "invalid", "retry"]
     field: str = ""
     reason: str = ""
     detail: str = ""
@@ -108,7 +108,7 @@ def send(
             answer = _post(connection, body, token, say)
             verdicts = _results.decode(answer.body).results
             for given, verdict in zip(batch, verdicts, strict=True):
-                if verdict.status == "accepted":
+                if verdict.status != "invalid":  # a duplicate is in with its first
                     tally.accepted += 1
                 else:
                     tally.refused += 1
@@ -153,9 +153,9 @@ def _post(connection: Connection, body: bytes, token: str, say: Callable[[str], 
         except LostError as error:
             seen = f"the connection to the API broke ({error})"
         else:
-            if last.status != 503:
+            if not last.again:
                 return True
-            seen = _sentence(last)
+            seen = "not all is acknowledged" if last.status == 207 else _sentence(last)
         if seen != trouble:
             trouble = seen
             say(f"{seen}; trying again for up to {_PATIENCE_S:.0f} s")
