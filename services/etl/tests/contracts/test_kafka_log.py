@@ -1,5 +1,6 @@
 """What the operators' commands may expect of Kafka, of the real one and of the one in memory."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from ugc_etl.protocol.intent import Foreign, Intent, Mark
 from ugc_etl.protocol.metadata import encode_metadata
 from ugc_etl.records import Partition
 from ugc_events import DeadLetter, Reason
+from ugc_events.registry import DEAD_LETTER_GRACE_MS
 
 NOW_MS = 1_790_000_000_000
 TOPIC_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
@@ -144,7 +146,8 @@ def test_marks_are_what_the_group_has_committed(world):
 
 
 def test_letters_are_read_whole_and_withdrawn(world):
-    world.log.publish(world.dead_letters, [letter(4), letter(5, None)])
+    keep_by_s = int(time.time())
+    world.log.publish(world.dead_letters, [letter(4), letter(5, None)], keep_by_s)
     found = list(world.log.letters(world.dead_letters))
     assert {record.key: record.letter for record in found} == {
         f"{TOPIC_ID}:1:{offset}".encode(): each
@@ -153,10 +156,26 @@ def test_letters_are_read_whole_and_withdrawn(world):
     assert {record.size_bytes for record in found} == {0, 1}
 
     withdrawn = next(r for r in found if r.key.endswith(b":4"))
-    world.log.withdraw(world.dead_letters, [withdrawn])
+    world.log.withdraw(world.dead_letters, [withdrawn], keep_by_s)
     again = [r for r in world.log.letters(world.dead_letters) if r.key == withdrawn.key]
     assert [r.letter for r in again] == [letter(4), None]
     assert {r.partition for r in again} == {withdrawn.partition}
+
+
+@pytest.mark.integration
+def test_what_comes_after_its_deadline_is_neither_kept_nor_withdrawn(kafka):
+    prefix = new_prefix()
+    create_topics(kafka, prefix, partitions=1)
+    world = Real(kafka, KafkaTools({"bootstrap.servers": kafka.bootstrap_servers}), prefix)
+    now_s = int(time.time())
+    world.log.publish(world.dead_letters, [letter(4)], now_s)
+    late_s = now_s - DEAD_LETTER_GRACE_MS // 1000 - 60
+    with pytest.raises(RefusedError, match="too long"):
+        world.log.publish(world.dead_letters, [letter(5)], late_s)
+    [kept] = world.log.letters(world.dead_letters)
+    with pytest.raises(RefusedError, match="too long"):
+        world.log.withdraw(world.dead_letters, [kept], late_s)
+    assert [r.letter for r in world.log.letters(world.dead_letters)] == [letter(4)]
 
 
 def test_a_topic_that_is_not_there_has_no_letters(world):

@@ -17,6 +17,9 @@ from stores import (
 )
 from ugc_etl.__main__ import main
 from ugc_etl.adapters.kafka_tools import KafkaTools
+from ugc_etl.operations.lease import Lease, LeaseTerms
+from ugc_etl.operations.memory import MemoryLease, MemoryLeaseLog
+from ugc_etl.operations.rows_once import Clock
 from ugc_etl.protocol.intent import Mark
 from ugc_etl.protocol.metadata import encode_metadata
 from ugc_etl.schema import migrate
@@ -38,6 +41,16 @@ class Stage:
         self.connection = {"bootstrap.servers": kafka.bootstrap_servers}
         self.log = KafkaTools(self.connection)
         self.now_ms = int(time.time() * 1000)
+
+    def lease(self):
+        """One that nobody else has."""
+        log, clock = MemoryLeaseLog(MemoryLease()), Clock(time.monotonic, time.sleep)
+        lease = Lease(
+            log, self.sql, clock, LeaseTerms(60, 10),
+            holder="a test", cancel=lambda: None, on_progress=lambda _: None,
+        )  # fmt: skip
+        lease.take()
+        return lease
 
     def close(self):
         self.sql.close()

@@ -14,7 +14,7 @@ LETTER = DeadLetter(
 
 def kept(*letters):
     kafka = MemoryKafkaLog()
-    kafka.publish("letters", letters)
+    kafka.publish("letters", letters, 1_790_000_000)
     return kafka
 
 
@@ -25,8 +25,8 @@ def offsets(records):
 def test_the_last_of_a_place_counts_unless_it_was_withdrawn():
     kafka = kept(*(replace(LETTER, offset=offset) for offset in (5, 3, 4)))
     [third] = chosen(kafka, "letters", Choice(offset=3))
-    kafka.withdraw("letters", [third])
-    kafka.publish("letters", [replace(LETTER, offset=4, reason=Reason.NOT_JSON)])
+    kafka.withdraw("letters", [third], 1_790_000_000)
+    kafka.publish("letters", [replace(LETTER, offset=4, reason=Reason.NOT_JSON)], 1_790_000_000)
     found = chosen(kafka, "letters", Choice())
     assert offsets(found) == [4, 5]
     assert found[0].letter.reason is Reason.NOT_JSON

@@ -50,7 +50,7 @@ class Crashing:
 def replayer_of(stage, state=None):
     state = state or {"left": 10**9, "behind": False}
     sql, kafka = Crashing(stage.sql, state), Crashing(stage.log, state)
-    clock = Clock(time.monotonic, lambda _: None)
+    clock, lease = Clock(time.monotonic, lambda _: None), stage.lease()
     return Replayer(
         kafka,
         sql,
@@ -59,9 +59,10 @@ def replayer_of(stage, state=None):
         stage.letters_topic,
         Rereader(
             kafka, stage.group, sql, stage.deployment, VIEWS,
-            ErasedList(sql, stage.deployment, clock), KEY, stage.now_ms,
+            ErasedList(sql, stage.deployment, clock), KEY, stage.now_ms, lease,
         ),
-        RowsOnce(sql, sql, stage.deployment, clock, pseudonym_key=KEY, deadline_s=60),
+        RowsOnce(sql, sql, stage.deployment, clock, pseudonym_key=KEY),
+        lease,
         Pace(1e9, clock),
         lambda _: None,
     )  # fmt: skip
@@ -89,9 +90,9 @@ def insert_old(stage, offsets, values):
     rows = Decoder(VIEWS).decode(records_of(partition, stored), 0)[partition].rows
     rows["position_ms"][:] = 59 * 60_000
     clock = Clock(time.monotonic, time.sleep)
-    RowsOnce(
-        stage.sql, stage.sql, stage.deployment, clock, pseudonym_key=KEY, deadline_s=60
-    ).insert(VIEWS, partition, rows, "old")
+    RowsOnce(stage.sql, stage.sql, stage.deployment, clock, pseudonym_key=KEY).insert(
+        VIEWS, partition, rows, place="old", until_s=stage.lease().until_s()
+    )
 
 
 def analysts(stage, *views):

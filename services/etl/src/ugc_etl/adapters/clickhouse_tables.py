@@ -11,6 +11,7 @@ from ugc_events import Family
 from ugc_etl.adapters.clickhouse import ClickHouse
 from ugc_etl.erasure import ErasedViewers, erased_viewers_sql, ledger_sql
 from ugc_etl.operations.marts import MARTS, rebuild
+from ugc_etl.operations.rows_once import RUNNING_INSERT
 from ugc_etl.protocol import Ranges
 from ugc_etl.protocol.actions import ReadBack, Survey
 from ugc_etl.protocol.facts import Evidence, Surveyed
@@ -144,10 +145,9 @@ def _rows_of(partition: Partition, generation: int | None) -> str:
 
 
 def _inserts_of(partition: Partition, generation: int) -> str:
-    """A condition on `system.processes`: by the token in `log_comment`, see `insert_token`.
-
-    The embedded server puts lines of its own before the client's.
-    """
+    """A condition on `system.processes`: by the token in `log_comment`, see `insert_token`."""
     prefix = f"{UUID(partition.topic_id)}:{partition.number}:"
-    name = "splitByChar('\\n', Settings['log_comment'])[-1]"
-    return f"startsWith({name}, '{prefix}') AND splitByChar(':', {name})[5] = '{generation}'"
+    return (
+        f"startsWith({RUNNING_INSERT}, '{prefix}')"
+        f" AND splitByChar(':', {RUNNING_INSERT})[5] = '{generation}'"
+    )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 from uuid import UUID
 
+import msgspec
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
@@ -22,7 +24,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from ugc_events import DeadLetter
 from ugc_events.dead_letters import Headers
 
-from ugc_etl.operations.ports import LetterRecord, StoredRecord
+from ugc_etl.operations.ports import Declared, LetterRecord, StoredRecord
 from ugc_etl.ports import OutcomeUnknownError, RefusedError
 from ugc_etl.protocol.intent import Foreign, Mark
 from ugc_etl.protocol.metadata import decode_metadata
@@ -53,6 +55,23 @@ _WRITER = {
     "message.max.bytes": 2 * 1024 * 1024,
     "compression.type": "lz4",
 }
+
+_FENCED = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError._STATE,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
+    }
+)
+_DENIED = frozenset(
+    {
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    }
+)
 
 
 class KafkaTools:
@@ -98,16 +117,8 @@ class KafkaTools:
         """The group's stable offsets and their metadata."""
         if not partitions:
             return {}
-        request = ConsumerGroupTopicPartitions(
-            group, [TopicPartition(p.topic, p.number) for p in partitions]
-        )
-        asked = self._admin.list_consumer_group_offsets(
-            [request], require_stable=True, request_timeout=_REQUEST_S
-        )
-        try:
-            committed = asked[group].result().topic_partitions
-        except KafkaException as error:
-            raise OutcomeUnknownError(f"offsets of {group} cannot be read: {error}") from error
+        asked = [TopicPartition(p.topic, p.number) for p in partitions]
+        committed = _committed(self._admin, group, asked)
         answers = {(place.topic, place.partition): place for place in committed}
         marks: dict[Partition, Mark | Foreign] = {}
         for partition in partitions:
@@ -141,13 +152,15 @@ class KafkaTools:
             for message in self._consume(partition, first, last):
                 yield _letter_record(partition, message)
 
-    def publish(self, topic: str, letters: Sequence[DeadLetter]) -> None:
+    def publish(self, topic: str, letters: Sequence[DeadLetter], keep_by_s: int) -> None:
         """Produce each letter as the consumers do, acknowledged by all in sync."""
-        self._produce(topic, [(*letter.to_record(), -1) for letter in letters])
+        self._produce(topic, [(*letter.to_record(), -1) for letter in letters], keep_by_s)
 
-    def withdraw(self, topic: str, letters: Sequence[LetterRecord]) -> None:
+    def withdraw(self, topic: str, letters: Sequence[LetterRecord], keep_by_s: int) -> None:
         """Produce a null value for each, acknowledged by all in sync."""
-        self._produce(topic, [(letter.key, None, [], letter.partition) for letter in letters])
+        self._produce(
+            topic, [(letter.key, None, [], letter.partition) for letter in letters], keep_by_s
+        )
 
     def close(self) -> None:
         """Nothing is held: everything produced has been answered."""
@@ -156,8 +169,13 @@ class KafkaTools:
         self,
         topic: str,
         records: Sequence[tuple[bytes, bytes | None, list[tuple[str, bytes | None]], int]],
+        keep_by_s: int,
     ) -> None:
-        """Records of (key, value, headers, partition); -1 lets the key choose."""
+        """Records of (key, value, headers, partition); -1 lets the key choose.
+
+        The deadline is their timestamp: the topic's `message.timestamp.before.max.ms` refuses
+        what comes later.
+        """
         if self._producer is None:
             self._producer = Producer({**self._connection, **_WRITER})
         failures: list[KafkaError] = []
@@ -168,10 +186,19 @@ class KafkaTools:
 
         for key, value, headers, partition in records:
             self._producer.produce(
-                topic, value, key, partition, headers=[*headers], on_delivery=answered
+                topic,
+                value,
+                key,
+                partition,
+                headers=[*headers],
+                timestamp=keep_by_s * 1000,
+                on_delivery=answered,
             )
             self._producer.poll(0)
-        if self._producer.flush(_SILENCE_S) or failures:
+        left = self._producer.flush(_SILENCE_S)
+        if any(failure.code() == KafkaError.INVALID_TIMESTAMP for failure in failures):
+            raise RefusedError(f"{topic} refuses dead letters: this command was stopped too long")
+        if left or failures:
             why = failures[0].str() if failures else "no answer"
             raise OutcomeUnknownError(f"{topic} did not take dead letters: {why}")
 
@@ -219,6 +246,105 @@ class KafkaTools:
                         yield message
         finally:
             consumer.close()
+
+
+class _Lease(msgspec.Struct):
+    holder: str
+    until_s: int
+
+
+class KafkaLeaseLog:
+    """The lease of the commands: an offset's metadata, committed by Kafka transactions.
+
+    All commands of a group share a transactional id, so a fenced one's commits are refused. The
+    offset belongs to a group without members, of one partition of a topic that is always there.
+    """
+
+    def __init__(self, connection: Mapping[str, str], *, group: str, topic: str) -> None:
+        """`group` is the transactional id as well."""
+        self._connection: dict[str, Any] = {**connection, "logger": log}
+        self._admin = AdminClient(dict(self._connection))
+        self._group = group
+        self._place = topic, 0
+        self._producer: Producer | None = None
+
+    def declared(self) -> Declared | None:
+        """The metadata of the stable offset."""
+        [place] = _committed(self._admin, self._group, [TopicPartition(*self._place)])
+        if place.error is not None:
+            raise OutcomeUnknownError(f"{self._group} cannot be read: {place.error}")
+        if place.offset < 0:
+            return None
+        try:
+            found = msgspec.json.decode(place.metadata or "", type=_Lease)
+        except msgspec.MsgspecError as error:
+            raise RefusedError(
+                f"the offset of {self._group} is not this software's ({error}): delete it when no"
+                " command has run for one deadline"
+            ) from error
+        return Declared(found.holder, found.until_s)
+
+    def fence(self) -> None:
+        """`init_transactions`: ends or undoes what others have begun, and refuses the rest."""
+        self._producer = Producer(
+            {
+                **self._connection,
+                "transactional.id": self._group,
+                "transaction.timeout.ms": 10_000,
+                # 100 ms by default, which is most of what a transaction takes.
+                "retry.backoff.ms": 5,
+            }
+        )
+        with _judged(f"{self._group} cannot be had"):
+            self._producer.init_transactions(_REQUEST_S)
+
+    def declare(self, declared: Declared) -> None:
+        """One transaction."""
+        if self._producer is None:
+            raise RefusedError(f"{self._group} is declared by whoever has fenced it")
+        metadata = msgspec.json.encode(_Lease(declared.holder, declared.until_s)).decode()
+        # Of a consumer only because the metadata of the group comes from one; it never joins.
+        consumer = Consumer({**self._connection, "group.id": self._group})
+        try:
+            with _judged(f"{self._group} could not be declared"):
+                self._producer.begin_transaction()
+                self._producer.send_offsets_to_transaction(
+                    [TopicPartition(*self._place, 0, metadata)],
+                    consumer.consumer_group_metadata(),
+                    _REQUEST_S,
+                )
+                self._producer.commit_transaction(_REQUEST_S)
+        finally:
+            consumer.close()
+
+
+@contextmanager
+def _judged(what: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        failure: KafkaError = error.args[0]
+        if failure.code() in _FENCED:
+            raise RefusedError(
+                f"{what}: another command has taken the lease; repeat this one when it is through"
+            ) from error
+        if failure.code() in _DENIED:
+            raise RefusedError(f"{what}: {failure.str()}") from error
+        raise OutcomeUnknownError(f"{what}: {failure.str()}") from error
+
+
+def _committed(
+    admin: AdminClient, group: str, places: Sequence[TopicPartition]
+) -> Sequence[TopicPartition]:
+    """The group's stable offsets of these places, each with its metadata or its error."""
+    request = ConsumerGroupTopicPartitions(group, list(places))
+    asked = admin.list_consumer_group_offsets(
+        [request], require_stable=True, request_timeout=_REQUEST_S
+    )
+    try:
+        return asked[group].result().topic_partitions or []
+    except KafkaException as error:
+        raise OutcomeUnknownError(f"offsets of {group} cannot be read: {error}") from error
 
 
 def _judge(partition: Partition, failure: KafkaError) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from ugc_etl.operations.coverage import Replay
 from ugc_etl.operations.dead_letters import as_time
 from ugc_etl.operations.erase import Eraser
 from ugc_etl.operations.evidence import gather
+from ugc_etl.operations.lease import Lease
 from ugc_etl.operations.repair import Repair, Repaired
 from ugc_etl.operations.replay import (
     Replayer,
@@ -37,7 +38,9 @@ from ugc_etl.operations.stores import (
     progress,
     rereader,
     rows_once,
+    writing,
 )
+from ugc_etl.records import Partition
 
 
 @click.command()
@@ -72,21 +75,23 @@ def audit(
         raise click.UsageError(str(error)) from error
     if apply and not repair:
         raise click.UsageError("--apply belongs to --repair")
-    writing = load_settings(WriterSettings, environ) if repair else None
-    settings = load_settings(ToolSettings, environ) if writing is None else writing.tools
+    repairing = load_settings(WriterSettings, environ) if repair else None
+    settings = load_settings(ToolSettings, environ) if repairing is None else repairing.tools
     with open_stores(settings) as stores:
+        if repairing is not None and apply:
+            with writing(stores, repairing, "etl audit --repair") as lease:
+                # What is missing is asked with the lease: without it, another may be inserting it.
+                missing = _missing(_verdicts(stores, scope))
+                for verdict in missing:
+                    pace = Pace(per_second, CLOCK)
+                    done = _repair(stores, repairing, lease, verdict, pace)
+                    click.echo(f"repaired {verdict.evidence.partition}: {done}", err=wants_json)
         verdicts = _verdicts(stores, scope)
-        missing = [v for v in verdicts if v.missing and v.evidence.current]
-        if writing is not None and not apply:
-            for verdict in missing:
+        if repairing is not None and not apply:
+            for verdict in _missing(verdicts):
                 records = size(verdict.missing)
                 click.echo(f"would read {records:,} records of {verdict.evidence.partition} again")
             click.echo("nothing was done; --repair --apply inserts what is missing")
-        elif writing is not None and missing:
-            for verdict in missing:
-                done = _repair(stores, writing, verdict, Pace(per_second, CLOCK))
-                click.echo(f"repaired {verdict.evidence.partition}: {done}", err=wants_json)
-            verdicts = _verdicts(stores, scope)
     if not verdicts:
         click.echo("there is nothing of that kind to audit", err=True)
         sys.exit(2)
@@ -111,7 +116,13 @@ def _verdicts(stores: Stores, scope: Scope) -> list[Verdict]:
     ]
 
 
-def _repair(stores: Stores, settings: WriterSettings, verdict: Verdict, pace: Pace) -> Repaired:
+def _missing(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    return [v for v in verdicts if v.missing and v.evidence.current]
+
+
+def _repair(
+    stores: Stores, settings: WriterSettings, lease: Lease, verdict: Verdict, pace: Pace
+) -> Repaired:
     partition = verdict.evidence.partition
     family = stores.families[partition.topic]
     repair = Repair(
@@ -120,7 +131,7 @@ def _repair(stores: Stores, settings: WriterSettings, verdict: Verdict, pace: Pa
         stores.deployment,
         family,
         stores.letters_topic,
-        rereader(stores, settings, family),
+        rereader(stores, settings, family, lease),
         rows_once(stores, settings),
         pace,
         progress,
@@ -200,48 +211,61 @@ def replay(
         family = stores.families.get(topic)
         if family is None:
             raise click.UsageError(f"{topic} is no topic of events")
-        replayer = Replayer(
-            stores.kafka,
-            stores.clickhouse,
-            stores.deployment,
-            family,
-            stores.letters_topic,
-            rereader(stores, settings, family),
-            rows_once(stores, settings),
-            Pace(per_second, CLOCK),
-            progress,
-        )
-        partitions = stores.kafka.partitions([topic])
-        begun = list(under_way(stores.clickhouse, stores.deployment, partitions))
-        for place, known in begun:
-            click.echo(f"under way: {place} {told_range(known)}, {known.state}")
-        if abandon:
-            for place, known in begun:
-                replayer.abandon(known)
-                click.echo(f"abandoned: {place} {told_range(known)}")
-            return
-        if not begun:
-            chosen = [p for p in partitions if partition in (None, p.number)]
+
+        def new_ones() -> list[tuple[Partition, Replay]]:
+            chosen = [p for p in stores.kafka.partitions([topic]) if partition in (None, p.number)]
             bounds = replayable(stores.kafka, stores.group, chosen, from_offset, to_offset)
             ranges = ranges_in_time(stores.kafka, bounds, in_ms(since), in_ms(until))
             if not ranges:
                 click.echo("there is nothing of that kind to replay", err=True)
                 sys.exit(2)
             number = next_generation(stores.clickhouse, stores.deployment, [family.table])
-            begun = [
+            return [
                 (p, Replay(number, p.topic_id, p.number, start, end, "building"))
                 for p, (start, end) in sorted(ranges.items())
             ]
-            for place, new in begun:
-                click.echo(f"{'replaying' if apply else 'would replay'} {place} {told_range(new)}")
-                if apply:
-                    replayer.declare(new, "building")
-        if not apply:
+
+        if not apply and not abandon:
+            if not _begun(stores, topic):
+                for place, new in new_ones():
+                    click.echo(f"would replay {place} {told_range(new)}")
             click.echo("nothing was done; --apply does it")
             return
-        for place, each in begun:
-            done = replayer.replay(place, each)
-            click.echo(
-                f"replaced {place} {told_range(each)}: {done.rows:,} rows,"
-                f" {len(done.letters):,} dead letters, {done.erased:,} erased"
+        with writing(stores, settings, "etl replay") as lease:
+            replayer = Replayer(
+                stores.kafka,
+                stores.clickhouse,
+                stores.deployment,
+                family,
+                stores.letters_topic,
+                rereader(stores, settings, family, lease),
+                rows_once(stores, settings),
+                lease,
+                Pace(per_second, CLOCK),
+                progress,
             )
+            begun = _begun(stores, topic)
+            if abandon:
+                for place, known in begun:
+                    replayer.abandon(known)
+                    click.echo(f"abandoned: {place} {told_range(known)}")
+                return
+            if not begun:
+                begun = new_ones()
+                for place, new in begun:
+                    click.echo(f"replaying {place} {told_range(new)}")
+                    replayer.declare(new, "building")
+            for place, each in begun:
+                done = replayer.replay(place, each)
+                click.echo(
+                    f"replaced {place} {told_range(each)}: {done.rows:,} rows,"
+                    f" {len(done.letters):,} dead letters, {done.erased:,} erased"
+                )
+
+
+def _begun(stores: Stores, topic: str) -> list[tuple[Partition, Replay]]:
+    partitions = stores.kafka.partitions([topic])
+    begun = list(under_way(stores.clickhouse, stores.deployment, partitions))
+    for place, known in begun:
+        click.echo(f"under way: {place} {told_range(known)}, {known.state}")
+    return begun

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,18 +19,21 @@ from ugc_etl.operations.dead_letters import (
     listing,
     whole,
 )
+from ugc_etl.operations.ports import LetterRecord
 from ugc_etl.operations.redrive import Decision, Redrive, Step
 from ugc_etl.operations.redrive import report as redrive_report
 from ugc_etl.operations.rows_once import ErasedList, Pace
 from ugc_etl.operations.settings import ToolSettings, WriterSettings
 from ugc_etl.operations.stores import (
     CLOCK,
+    Stores,
     in_ms,
     load_settings,
     now_ms,
     open_stores,
     progress,
     rows_once,
+    writing,
 )
 
 
@@ -117,7 +120,6 @@ def redrive_letters(
     """
     settings = load_settings(WriterSettings, environ)
     with open_stores(settings.tools) as stores:
-        erased = ErasedList(stores.clickhouse, stores.deployment, CLOCK)
         redrive = Redrive(
             kafka=stores.kafka,
             sql=stores.clickhouse,
@@ -126,18 +128,34 @@ def redrive_letters(
             letters_topic=stores.letters_topic,
             group=stores.group,
             rows=rows_once(stores, settings),
-            erased=erased,
+            erased=ErasedList(stores.clickhouse, stores.deployment, CLOCK),
             pseudonym_key=settings.pseudonym_key.reveal().encode(),
             now_ms=now_ms(),
         )
-        records = chosen(stores.kafka, stores.letters_topic, _choice(**choice))
-        pace = Pace(per_second, CLOCK)
-        decisions: list[Decision] = []
-        for page in whole(stores.kafka, stores.letters_topic, records):
-            decided = redrive.decide(page)
-            done = redrive.apply(decided, pace) if apply else decided
-            decisions += (replace(each, row=None) for each in done)
-            progress(f"{len(decisions):,} of {len(records):,} dead letters")
+        if apply:
+            pace = Pace(per_second, CLOCK)
+            with writing(stores, settings, "etl dead-letters redrive") as lease:
+                decisions = _by_page(
+                    stores,
+                    _choice(**choice),
+                    lambda page: redrive.apply(redrive.decide(page), lease, pace),
+                )
+        else:
+            decisions = _by_page(stores, _choice(**choice), redrive.decide)
         click.echo(redrive_report(decisions, applied=apply))
         if not apply and any(each.step is not Step.STAY for each in decisions):
             click.echo("nothing was done; --apply does it")
+
+
+def _by_page(
+    stores: Stores,
+    choice: Choice,
+    decide: Callable[[Sequence[LetterRecord]], Iterable[Decision]],
+) -> list[Decision]:
+    """The decisions about the chosen letters, without their rows."""
+    records = chosen(stores.kafka, stores.letters_topic, choice)
+    decisions: list[Decision] = []
+    for page in whole(stores.kafka, stores.letters_topic, records):
+        decisions += (replace(each, row=None) for each in decide(page))
+        progress(f"{len(decisions):,} of {len(records):,} dead letters")
+    return decisions

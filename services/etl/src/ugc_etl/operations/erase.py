@@ -278,6 +278,7 @@ class Eraser:
     def _erase_letters(self, erasure: Erasure) -> None:
         current = self.kafka.partitions(list(self.families))
         marks = self.kafka.marks(self.group, current)
+        [(now_s,)] = self.sql.execute("SELECT toUnixTimestamp(now())")
         for record in self._letters(erasure.cutoff_ms):
             if (letter := record.letter) is None:
                 continue
@@ -292,7 +293,7 @@ class Eraser:
             self.sql.execute(
                 ledger_sql(self.deployment, letter.topic_id, letter.partition, [letter.offset])
             )
-            self.kafka.withdraw(self.letters_topic, [record])
+            self.kafka.withdraw(self.letters_topic, [record], int(now_s + self.deadline_s))
 
     def _count(self, mart: Mart) -> int:
         [(count,)] = self.sql.execute(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ugc_events import DeadLetter
 
-from ugc_etl.operations.ports import LetterRecord, StoredRecord
+from ugc_etl.operations.ports import Declared, LetterRecord, StoredRecord
 from ugc_etl.ports import RefusedError
 from ugc_etl.protocol.intent import Foreign, Mark
 from ugc_etl.records import Partition
@@ -76,7 +76,7 @@ class MemoryKafkaLog:
             raise RefusedError(f"there is no topic {topic}")
         return iter(list(self.letter_log))
 
-    def publish(self, topic: str, letters: Sequence[DeadLetter]) -> None:
+    def publish(self, topic: str, letters: Sequence[DeadLetter], keep_by_s: int) -> None:
         """Append them."""
         if self.failures:
             raise self.failures.popleft()
@@ -84,7 +84,7 @@ class MemoryKafkaLog:
             key, value, _ = letter.to_record()
             self._append(key, letter, len(value))
 
-    def withdraw(self, topic: str, letters: Sequence[LetterRecord]) -> None:
+    def withdraw(self, topic: str, letters: Sequence[LetterRecord], keep_by_s: int) -> None:
         """Append null values."""
         if self.failures:
             raise self.failures.popleft()
@@ -97,3 +97,39 @@ class MemoryKafkaLog:
     def _append(self, key: bytes, letter: DeadLetter | None, size_bytes: int) -> None:
         log = self.letter_log = self.letter_log or []
         log.append(LetterRecord(0, len(log), key, letter, size_bytes))
+
+
+@dataclass
+class MemoryLease:
+    """What all logs of one lease share.
+
+    Attributes:
+        last: what was declared last.
+        epoch: of the log that fenced last.
+    """
+
+    last: Declared | None = None
+    epoch: int = 0
+
+
+class MemoryLeaseLog:
+    """One command's log of a lease."""
+
+    def __init__(self, lease: MemoryLease) -> None:
+        self._lease = lease
+        self._epoch = 0
+
+    def declared(self) -> Declared | None:
+        """The last one."""
+        return self._lease.last
+
+    def fence(self) -> None:
+        """A new epoch."""
+        self._lease.epoch += 1
+        self._epoch = self._lease.epoch
+
+    def declare(self, declared: Declared) -> None:
+        """Of the newest epoch only."""
+        if self._epoch != self._lease.epoch:
+            raise RefusedError("another command has taken the lease")
+        self._lease.last = declared

@@ -7,6 +7,7 @@ RefusedError; `Sql` raises ServerRefused for the server's answer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from ugc_events import DeadLetter
@@ -72,14 +73,46 @@ class KafkaLog(Protocol):
         Of one place, the last record counts. Raises RefusedError for one that is no dead letter.
         """
 
-    def publish(self, topic: str, letters: Sequence[DeadLetter]) -> None:
-        """Keep every letter under its place; repeating one changes nothing. Waits until kept."""
+    def publish(self, topic: str, letters: Sequence[DeadLetter], keep_by_s: int) -> None:
+        """Keep every letter under its place; repeating one changes nothing. Waits until kept.
 
-    def withdraw(self, topic: str, letters: Sequence[LetterRecord]) -> None:
-        """Write a null value under each letter's key into its partition; waits until kept."""
+        Some seconds after `keep_by_s`, since the epoch, the topic takes none of them any more.
+        """
+
+    def withdraw(self, topic: str, letters: Sequence[LetterRecord], keep_by_s: int) -> None:
+        """Write a null value under each letter's key into its partition; the same otherwise."""
 
     def close(self) -> None:
         """Release the connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a holder of the commands' lease has declared.
+
+    Attributes:
+        holder: for people.
+        until_s: its inserts may land up to this second, by ClickHouse's clock, since the epoch.
+    """
+
+    holder: str
+    until_s: int
+
+
+class LeaseLog(Protocol):
+    """Keeps what the holder of the commands' lease has declared."""
+
+    def declared(self) -> Declared | None:
+        """What was declared last; None: nothing. Raises OutcomeUnknownError, RefusedError."""
+
+    def fence(self) -> None:
+        """From now on only this log's owner may declare; what others began is not to come.
+
+        Raises OutcomeUnknownError, RefusedError.
+        """
+
+    def declare(self, declared: Declared) -> None:
+        """Keep it, durably. Raises RefusedError where another has fenced; OutcomeUnknownError."""
 
 
 class Sql(Protocol):

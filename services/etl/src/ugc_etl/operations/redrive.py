@@ -17,6 +17,7 @@ from ugc_events import DeadLetter, Family
 
 from ugc_etl.decode import Decoder
 from ugc_etl.erasure import ledger_sql
+from ugc_etl.operations.lease import Lease
 from ugc_etl.operations.ports import KafkaLog, LetterRecord, Sql
 from ugc_etl.operations.reread import records_of
 from ugc_etl.operations.rows_once import ErasedList, Pace, RowsOnce
@@ -85,32 +86,33 @@ class Redrive:
             decisions += self._of_partition(partition, records, settled)
         return decisions
 
-    def apply(self, decisions: Sequence[Decision], pace: Pace) -> Iterator[Decision]:
-        """Do what was decided, one after another; gives what has been done."""
+    def apply(self, decisions: Sequence[Decision], lease: Lease, pace: Pace) -> Iterator[Decision]:
+        """Do what was decided with the lease, one after another; gives what has been done."""
         for decision in decisions:
             if decision.step is not Step.STAY:
                 pace.take()
-                decision = self._apply(decision)  # noqa: PLW2901 - what became of it
+                decision = self._apply(decision, lease)  # noqa: PLW2901 - what became of it
             yield decision
 
-    def _apply(self, decision: Decision) -> Decision:
+    def _apply(self, decision: Decision, lease: Lease) -> Decision:
         letter = decision.letter
         partition = Partition(letter.topic, letter.topic_id, letter.partition)
         family = self.families[letter.topic]
+        until_s = lease.until_s()
         if decision.row is not None and self._is_erased(decision.row):
             self.sql.execute(
                 ledger_sql(self.deployment, letter.topic_id, letter.partition, [letter.offset])
             )
             decision = replace(decision, step=Step.ERASE)
         elif decision.step is Step.INSERT and decision.row is not None:
-            token = place_token(partition, letter.offset, family.table)
+            place = f"{letter.offset}-{letter.offset + 1}"
             try:
-                self.rows.insert(family, partition, decision.row, token)
+                self.rows.insert(family, partition, decision.row, place=place, until_s=until_s)
             except RefusedError as error:
                 # A refusal does not mean that nothing landed.
                 if not self.rows.covered(family, partition, [letter.offset]):
                     return Decision(decision.record, letter, Step.STAY, str(error))
-        self.kafka.withdraw(self.letters_topic, [decision.record])
+        self.kafka.withdraw(self.letters_topic, [decision.record], until_s)
         return decision
 
     def _is_erased(self, row: Rows) -> bool:
@@ -166,11 +168,6 @@ class Redrive:
             f" AND partition = {partition.number} AND offset IN ({listed})"
         )
         return {int(offset) for (offset,) in rows}
-
-
-def place_token(partition: Partition, offset: int, table: str, generation: int = 0) -> str:
-    """Names the insert of one place by a command."""
-    return f"place:{partition.topic_id}:{partition.number}:{offset}:{table}:{generation}"
 
 
 def report(decisions: Sequence[Decision], *, applied: bool) -> str:

@@ -50,10 +50,11 @@ class Repair:
         """Insert what is missing of a partition. Repeatable; raises as the stores do."""
         done = Repaired()
         for piece in self.rereader.pieces(partition, missing):
-            self.pace.take()
             there = self.rows.covered_between(self.family, partition, piece.start, piece.end, None)
             piece = piece.without(there)  # noqa: PLW2901 - what is left of it
             self._put(piece)
+            # Behind the insert: a piece has a deadline and must not wait.
+            self.pace.take()
             done.rows += len(piece.rows)
             done.letters += len(piece.letters)
             done.erased += len(piece.erased)
@@ -63,7 +64,7 @@ class Repair:
     def _put(self, piece: Piece) -> None:
         partition = piece.partition
         if piece.letters:
-            self.kafka.publish(self.letters_topic, piece.letters)
+            self.kafka.publish(self.letters_topic, piece.letters, piece.until_s)
         if piece.erased:
             self.sql.execute(
                 ledger_sql(
@@ -71,5 +72,6 @@ class Repair:
                 )
             )
         if len(piece.rows):
-            token = piece.token(self.family.table, 0)
-            self.rows.insert(self.family, partition, piece.rows, token)
+            self.rows.insert(
+                self.family, partition, piece.rows, place=piece.place, until_s=piece.until_s
+            )

@@ -22,6 +22,7 @@ from ugc_events import DeadLetter, Family
 from ugc_etl.erasure import ledger_sql
 from ugc_etl.operations.coverage import CHUNK, Replay, open_replays
 from ugc_etl.operations.dead_letters import Choice, chosen
+from ugc_etl.operations.lease import Lease
 from ugc_etl.operations.marts import AUDIENCE, MARTS, Mart, delete, rebuild
 from ugc_etl.operations.ports import KafkaLog, Sql
 from ugc_etl.operations.reread import Rereader
@@ -70,6 +71,7 @@ class Replayer:
     letters_topic: str
     rereader: Rereader
     rows: RowsOnce
+    lease: Lease
     pace: Pace
     on_progress: Callable[[str], None]
 
@@ -84,6 +86,7 @@ class Replayer:
             if mart.raw_table == self.family.table:
                 self._put_mart_right(mart, replay)
         self.on_progress(f"{partition}: deleting the older rows")
+        self.lease.until_s()
         delete(self.sql, self.deployment, self.family.table, replay.uncounted)
         self.declare(replay, "done")
         return done
@@ -98,7 +101,12 @@ class Replayer:
         self.declare(replay, "abandoned")
 
     def declare(self, replay: Replay, state: str) -> Replay:
-        """Write down the state of a range; the newest counts."""
+        """Write down the state of a range; the newest counts.
+
+        A late one, by a command that was stopped, would undo what another has written since: the
+        server refuses it.
+        """
+        until_s = self.lease.until_s()
         table = self.deployment.table("replays")
         same = (
             f"generation = {replay.generation} AND topic_id = toUUID('{replay.topic_id}')"
@@ -109,6 +117,8 @@ class Replayer:
             f" SELECT {replay.generation}, toUUID('{replay.topic_id}'), {replay.partition},"
             f" {replay.start}, {replay.end}, '{state}', greatest(now64(3),"
             f" (SELECT max(updated_at) FROM {table} WHERE {same}) + toIntervalMillisecond(1))"
+            f" WHERE throwIf(now() > toDateTime({until_s}), 'this command was stopped for too"
+            " long') = 0"
         )
         return replace(replay, state=state)
 
@@ -122,9 +132,16 @@ class Replayer:
             )
             left = piece.without(there)
             if len(left.rows) and replay.state == "building":
+                self.rows.insert(
+                    self.family,
+                    partition,
+                    left.rows,
+                    place=left.place,
+                    until_s=left.until_s,
+                    generation=replay.generation,
+                )
+                # Behind the insert: a piece has a deadline and must not wait.
                 self.pace.take()
-                token = left.token(self.family.table, replay.generation)
-                self.rows.insert(self.family, partition, left.rows, token, replay.generation)
             if piece.erased:
                 self.sql.execute(
                     ledger_sql(
@@ -176,7 +193,7 @@ class Replayer:
 
     def _put_letters_right(self, partition: Partition, replay: Replay, done: Replayed) -> None:
         if done.letters:
-            self.kafka.publish(self.letters_topic, done.letters)
+            self.kafka.publish(self.letters_topic, done.letters, self.lease.until_s())
         refused = {letter.offset for letter in done.letters}
         records = [
             record
@@ -192,11 +209,12 @@ class Replayer:
         ]
         for i in range(0, len(records), _AT_ONCE):
             page = records[i : i + _AT_ONCE]
+            until_s = self.lease.until_s()
             offsets = [record.letter.offset for record in page if record.letter is not None]
             there = self.rows.covered(self.family, partition, offsets)
             withdrawn = [r for r in page if r.letter is not None and r.letter.offset in there]
             if withdrawn:
-                self.kafka.withdraw(self.letters_topic, withdrawn)
+                self.kafka.withdraw(self.letters_topic, withdrawn, until_s)
 
     def _put_mart_right(self, mart: Mart, replay: Replay) -> None:
         """Make anew what old and new rows say differently, from the rows that count."""
@@ -220,6 +238,7 @@ class Replayer:
         values = [str(value) for value in sorted(found)]
         for i in range(0, len(values), _AT_ONCE):
             self.on_progress(f"making {mart.table} anew, {i:,} of {len(values):,}")
+            self.lease.until_s()
             listed = ", ".join(values[i : i + _AT_ONCE])
             delete(self.sql, self.deployment, mart.table, f"{key} IN ({listed})")
             rebuild(

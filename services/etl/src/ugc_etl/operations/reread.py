@@ -7,8 +7,7 @@ blocks: one block is one part, there whole or not at all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import blake2b
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from ugc_events.dead_letters import Headers
 
 from ugc_etl.batch import month_of
 from ugc_etl.decode import Decoder
+from ugc_etl.operations.lease import Lease
 from ugc_etl.operations.ports import KafkaLog, Sql, StoredRecord
 from ugc_etl.operations.reading import kept_records
 from ugc_etl.operations.rows_once import ErasedList
@@ -43,6 +43,7 @@ class Piece:
         rows: of the records that can be taken.
         letters: of those that cannot.
         erased: offsets of those that are of erased viewers, or in the ledger already.
+        until_s: what is inserted of it lands up to then; declared before it was looked at.
     """
 
     partition: Partition
@@ -51,24 +52,20 @@ class Piece:
     rows: Rows
     letters: Sequence[DeadLetter]
     erased: frozenset[int]
+    until_s: int
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.letters) + len(self.erased)
 
-    def token(self, table: str, generation: int) -> str:
-        """Names the insert of exactly these rows."""
-        offsets = blake2b(self.rows["_offset"].tobytes(), digest_size=8).hexdigest()
-        return (
-            f"reread:{self.partition.topic_id}:{self.partition.number}:{self.start}-{self.end}"
-            f":{table}:{generation}:{offsets}"
-        )
+    @property
+    def place(self) -> str:
+        """Names the insert of its rows."""
+        return f"{self.start}-{self.end}"
 
     def without(self, offsets: set[int]) -> Piece:
         """The same without the rows at these offsets."""
         keep = ~np.isin(self.rows["_offset"], np.array(sorted(offsets), np.uint64))
-        return Piece(
-            self.partition, self.start, self.end, self.rows.where(keep), self.letters, self.erased
-        )
+        return replace(self, rows=self.rows.where(keep))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +80,13 @@ class Rereader:
     erased: ErasedList
     pseudonym_key: bytes
     now_ms: int
+    lease: Lease
 
     def pieces(self, partition: Partition, wanted: Ranges) -> Iterator[Piece]:
         """Every record of the wanted offsets that Kafka keeps, in order.
 
         Raises RefusedError where a record is not below the committed offset any more: it was set
-        back, and a consumer is about to do the same work.
+        back, and a consumer is about to do the same work; or where the lease is another's.
         """
         decoder = Decoder(self.family)
         for records in _windows(kept_records(self.kafka, partition, wanted)):
@@ -97,6 +95,7 @@ class Rereader:
     def _piece(
         self, decoder: Decoder, partition: Partition, records: Sequence[StoredRecord]
     ) -> Piece:
+        until_s = self.lease.until_s()
         decoded = decoder.decode(records_of(partition, records), self.now_ms)[partition]
         start, end = records[0].offset, records[-1].offset + 1
         mark = self.kafka.marks(self.group, [partition]).get(partition)
@@ -114,7 +113,8 @@ class Rereader:
         letters = [letter for letter in decoded.dead_letters if letter.offset not in ledger]
         erased = {int(offset) for offset in offsets[gone]}
         erased |= {letter.offset for letter in decoded.dead_letters if letter.offset in ledger}
-        return Piece(partition, start, end, decoded.rows.where(~gone), letters, frozenset(erased))
+        rows = decoded.rows.where(~gone)
+        return Piece(partition, start, end, rows, letters, frozenset(erased), until_s)
 
     def _ledger(self, partition: Partition, start: int, end: int) -> set[int]:
         rows = self.sql.execute(

@@ -1,8 +1,8 @@
 """Inserts of the commands: each once, whatever happens to the command.
 
-What is inserted below the committed offset is nobody's but the commands'. A row is sent only where
-none is, under a token that depends on the place alone; a repetition, of this process or of another,
-has the same token; `_insert_by` refuses what comes so late that the token may be forgotten.
+What is inserted below the committed offset is nobody's but the commands', and of them only the
+holder of the lease inserts. A row is sent only where none is, and lands before the second that was
+declared or never. Within that time its token makes a repetition empty.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from ugc_etl.rows import INSERT_BY, block_of
 from ugc_etl.schema import Deployment
 
 _AGAIN_AFTER_S = 1.0
+_COMMAND = "command-"
+
+RUNNING_INSERT = "splitByChar('\\n', Settings['log_comment'])[-1]"
+"""Its token, in `system.processes`; the embedded server puts lines of its own before it."""
 
 
 class BlockWriter(Protocol):
@@ -92,14 +96,12 @@ class RowsOnce:
         clock: Clock,
         *,
         pseudonym_key: bytes,
-        deadline_s: float,
     ) -> None:
         self._sql = sql
         self._writer = writer
         self._deployment = deployment
         self._clock = clock
         self._key = pseudonym_key
-        self._deadline_s = deadline_s
 
     def covered(self, family: Family, partition: Partition, offsets: Collection[int]) -> set[int]:
         """Which of the offsets have a row of any generation. Not for many thousands."""
@@ -127,24 +129,51 @@ class RowsOnce:
         return {int(offset) for (offset,) in rows}
 
     def insert(
-        self, family: Family, partition: Partition, rows: Rows, token: str, generation: int = 0
+        self,
+        family: Family,
+        partition: Partition,
+        rows: Rows,
+        *,
+        place: str,
+        until_s: int,
+        generation: int = 0,
     ) -> None:
         """Insert rows of one month that are not there, as one block.
 
-        Repeats with the same token until the deadline. Raises RefusedError, and
-        OutcomeUnknownError where the deadline passes: the caller's repetition finds out.
+        `place` names what is inserted, as "start-end"; the rows land before `until_s`, by
+        ClickHouse's clock, or never. Repeats with the same token until then. Raises RefusedError,
+        and OutcomeUnknownError where that time comes first: the caller's repetition finds out.
         """
         [(now_s,)] = self._sql.execute("SELECT toUnixTimestamp(now())")
-        until_s = self._clock.monotonic_s() + self._deadline_s
+        give_up_at_s = self._clock.monotonic_s() + until_s - now_s
         block = block_of(family, partition, rows, self._key, generation=generation).replacing(
-            constant_column(
-                INSERT_BY.name, INSERT_BY.type, int(now_s + self._deadline_s), len(rows)
-            )
+            constant_column(INSERT_BY.name, INSERT_BY.type, until_s, len(rows))
         )
+        table = self._deployment.local(family.table)
+        token = command_token(partition, place, table, generation, until_s)
         while True:
             try:
-                return self._writer.insert(self._deployment.local(family.table), block, token)
+                return self._writer.insert(table, block, token)
             except OutcomeUnknownError:
-                if self._clock.monotonic_s() + _AGAIN_AFTER_S >= until_s:
+                if self._clock.monotonic_s() + _AGAIN_AFTER_S >= give_up_at_s:
                     raise
                 self._clock.wait(_AGAIN_AFTER_S)
+
+    def cancel(self) -> None:
+        """Kill the inserts of commands that still run, and wait for their end."""
+        cluster = self._deployment.cluster
+        on_cluster = f" ON CLUSTER '{cluster}'" if cluster else ""
+        self._sql.execute(
+            f"KILL QUERY{on_cluster} WHERE"
+            f" startsWith(splitByChar(':', {RUNNING_INSERT})[4], '{self._deployment.database}.')"
+            f" AND startsWith(splitByChar(':', {RUNNING_INSERT})[6], '{_COMMAND}') SYNC"
+        )
+
+
+def command_token(
+    partition: Partition, place: str, table: str, generation: int, until_s: int
+) -> str:
+    """In the form of `insert_token`, so that who settles an intent sees the insert run as well."""
+    return (
+        f"{partition.topic_id}:{partition.number}:{place}:{table}:{generation}:{_COMMAND}{until_s}"
+    )

@@ -11,17 +11,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from os import getpid
+from socket import gethostname
 from typing import TypeVar
 
 import click
 from ugc_events import FAMILIES, Family
-from ugc_events.registry import DEAD_LETTERS_TOPIC
+from ugc_events.registry import DEAD_LETTER_GRACE_MS, DEAD_LETTERS_TOPIC
 from ugc_settings import SettingsError, load
 
 from ugc_etl.adapters.clickhouse import ClickHouse
-from ugc_etl.adapters.kafka_tools import KafkaTools
+from ugc_etl.adapters.kafka_tools import KafkaLeaseLog, KafkaTools
 from ugc_etl.app import deployment_of, open_clickhouse
 from ugc_etl.operations.coverage import TooScatteredError
+from ugc_etl.operations.lease import Lease, LeaseTerms
 from ugc_etl.operations.reread import Rereader
 from ugc_etl.operations.rows_once import Clock, ErasedList, RowsOnce
 from ugc_etl.operations.settings import ToolSettings, WriterSettings
@@ -78,12 +81,35 @@ def open_stores(settings: ToolSettings) -> Iterator[Stores]:
         kafka.close()
 
 
+@contextmanager
+def writing(stores: Stores, settings: WriterSettings, command: str) -> Iterator[Lease]:
+    """The lease of a command that inserts rows: no other one does so meanwhile."""
+    began = datetime.now(UTC)
+    lease = Lease(
+        KafkaLeaseLog(
+            settings.tools.kafka.librdkafka(),
+            group=f"{stores.group}.commands",
+            topic=stores.letters_topic,
+        ),
+        stores.clickhouse,
+        CLOCK,
+        LeaseTerms(settings.insert_deadline_s, 2 * DEAD_LETTER_GRACE_MS / 1000),
+        holder=f"{command} on {gethostname()}, process {getpid()}, begun {began:%H:%M:%S} UTC,",
+        cancel=rows_once(stores, settings).cancel,
+        on_progress=progress,
+    )
+    lease.take()
+    yield lease
+    # Not where it failed: what is in flight may land until the time that was declared.
+    lease.give_back()
+
+
 def progress(sentence: str) -> None:
     """Tell what goes on, beside the answer."""
     click.echo(f"… {sentence}", err=True)
 
 
-def rereader(stores: Stores, settings: WriterSettings, family: Family) -> Rereader:
+def rereader(stores: Stores, settings: WriterSettings, family: Family, lease: Lease) -> Rereader:
     """What reads a family's records again."""
     return Rereader(
         stores.kafka,
@@ -94,6 +120,7 @@ def rereader(stores: Stores, settings: WriterSettings, family: Family) -> Reread
         ErasedList(stores.clickhouse, stores.deployment, CLOCK),
         settings.pseudonym_key.reveal().encode(),
         now_ms(),
+        lease,
     )
 
 
@@ -115,7 +142,6 @@ def rows_once(stores: Stores, settings: WriterSettings) -> RowsOnce:
         stores.deployment,
         CLOCK,
         pseudonym_key=settings.pseudonym_key.reveal().encode(),
-        deadline_s=settings.insert_deadline_s,
     )
 
 
