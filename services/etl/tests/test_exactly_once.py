@@ -18,6 +18,8 @@ from stores import (
     new_prefix,
     running_etl,
 )
+from ugc_etl.adapters.kafka_tools import KafkaTools
+from ugc_etl.protocol import Mark, encode_metadata
 from ugc_etl.schema import migrate
 from ugc_events import DeadLetter, encode_record
 from ugc_events.registry import DEAD_LETTERS_TOPIC
@@ -139,3 +141,20 @@ def test_a_foreign_commit_stops_the_process_with_what_to_do(stage, kafka):
     with running_etl(stage.environ, stage.log) as etl:
         assert etl.process.wait(30) == 1
     assert "Delete the group's offset of this partition" in stage.log.read_text()
+
+
+def test_a_log_that_ends_before_the_mark_stops_the_process_and_says_why(stage, kafka):
+    stage.send(0, 3)
+    [partition] = KafkaTools({"bootstrap.servers": kafka.bootstrap_servers}).partitions(
+        [stage.topic]
+    )
+    mark = Mark(topic_id=partition.topic_id, offset=5, decoder="1")
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    group = stage.environ["KAFKA_GROUP_ID"]
+    place = TopicPartition(stage.topic, 0, mark.offset, encode_metadata(mark))
+    request = ConsumerGroupTopicPartitions(group, [place])
+    admin.alter_consumer_group_offsets([request])[group].result()
+    with running_etl(stage.environ, stage.log) as etl:
+        assert etl.process.wait(30) == 1
+    assert "the log ends at 3, and the mark says that more was read (5)" in stage.log.read_text()
+    assert stage.rows() == 0

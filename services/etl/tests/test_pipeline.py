@@ -350,13 +350,11 @@ def test_a_pending_intent_that_is_too_late_is_not_sent_but_declared_anew():
 
 def test_a_pending_intent_goes_on_also_where_memory_is_full():
     bench = Bench(max_buffered_bytes=100)
+    bench.source.poll_max_records = 3
     for where in (ONE, TWO):
-        bench.source.append(where, views_at(3))
+        bench.source.append(where, views_at(6))
         bench.log.record({where: declared(6, partition=where)})
     bench.assign(ONE, TWO)
-    bench.turn()
-    for where in (ONE, TWO):
-        bench.source.append(where, views_at(3))
     bench.settle(turns=12)
     assert bench.marks() == {ONE: 6, TWO: 6}
 

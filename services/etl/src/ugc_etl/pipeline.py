@@ -330,15 +330,16 @@ class Pipeline:
     def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Read each from its mark, or from the earliest record there is."""
         marks = self._insist(lambda: self._offset_log.marks(partitions))
-        earliest = self._insist(lambda: self._source.earliest(partitions))
+        bounds = self._insist(lambda: self._source.bounds(partitions))
         starts = {}
         for partition in partitions:
+            earliest, end = bounds[partition]
             found = marks.get(partition)
             course = Course(partition, self._deliverer.route(partition).table, self._rules)
-            course.hear(Assigned(found, earliest[partition]), self._writer.now_s())
+            course.hear(Assigned(found, earliest, end), self._writer.now_s())
             ours = isinstance(found, Mark) and self._rules.is_of_this_life(found, partition)
             intent = found.intent if isinstance(found, Mark) and ours else None
-            start = max(course.offset, earliest[partition])
+            start = max(course.offset, earliest)
             self._lanes[partition] = Lane(
                 partition,
                 self._policy,

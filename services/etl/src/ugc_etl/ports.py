@@ -68,8 +68,11 @@ class Source(Protocol):
     def resume(self, partitions: Sequence[Partition]) -> None:
         """Read these again, from where reading stopped."""
 
-    def earliest(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        """The first offset that each partition still has. Raises OutcomeUnknownError."""
+    def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, tuple[int, int]]:
+        """The first offset that each partition still has, and the one behind its last stable one.
+
+        Raises OutcomeUnknownError.
+        """
 
     def ends(self) -> Mapping[Partition, int]:
         """The end of each owned partition as last heard of; some seconds old, perhaps empty."""

@@ -40,8 +40,8 @@ class Member:
         self.owned |= set(partitions)
         self.events.append(("assigned", set(partitions)))
         marks = self.log.marks(partitions)
-        earliest = self.source.earliest(partitions)
-        return {p: marks[p].offset if p in marks else earliest[p] for p in partitions}
+        bounds = self.source.bounds(partitions)
+        return {p: marks[p].offset if p in marks else bounds[p][0] for p in partitions}
 
     def revoked(self, partitions):
         self.on_revoke(list(partitions))
@@ -237,7 +237,7 @@ def test_ends_and_beginnings_are_known(world):
     world.append(0, [b"a", b"b"])
     member = joined(world)
     zero, one = sorted(member.owned)
-    assert member.source.earliest([zero, one]) == {zero: 0, one: 0}
+    assert member.source.bounds([zero, one]) == {zero: (0, 2), one: (0, 0)}
     eventually(lambda: member.source.ends() == {zero: 2, one: 0})
     member.source.close()
 

@@ -42,11 +42,11 @@ NOTHING = Evidence(server_now_s=NOW_S, running=False, rows=0, others=False)
 class Driver:
     """A course and its clock."""
 
-    def __init__(self, found=MARK, earliest=0, *, decoder="d1", shards=2):
+    def __init__(self, found=MARK, earliest=0, end=1000, *, decoder="d1", shards=2):
         self.now_s = NOW_S
         rules = Rules(timing=Timing(deadline_s=DEADLINE_S), decoder=decoder, shards=shards)
         self.course = Course(PARTITION, "ugc.views", rules)
-        self.hear(Assigned(found, earliest))
+        self.hear(Assigned(found, earliest, end))
 
     def hear(self, fact):
         self.course.hear(fact, self.now_s)
@@ -193,6 +193,20 @@ def test_the_shard_of_a_pending_intent_stays():
 def test_a_foreign_mark_stops_and_says_what_to_do():
     driver = Driver(Foreign(7, "it has no metadata"))
     assert "Delete the group's offset" in driver.next(Stop).reason
+
+
+def test_a_log_that_ends_before_what_was_read_stops():
+    assert "the log ends at 99" in Driver(end=99).next(Stop).reason
+    _, intent = delivering(end=110)
+    assert "(100 to 110)" in Driver(replace(MARK, intent=intent), end=105).next(Stop).reason
+
+
+def test_a_log_that_ends_where_reading_did_is_whole():
+    Driver(end=100).next(ReadBack)
+    _, intent = delivering(end=110)
+    Driver(replace(MARK, intent=intent), end=110).next(ReadBack)
+    # The offsets of another life say nothing of this one.
+    Driver(replace(MARK, topic_id="another life"), end=5).next(Survey)
 
 
 def test_without_a_mark_an_empty_table_means_the_earliest():

@@ -16,7 +16,6 @@ INTENTS = st.builds(
     insert_by_s=st.integers(0, 2**32 - 1),
     kind=st.sampled_from(Kind),
     generation=st.integers(0, 2**32 - 1),
-    leader_epoch=st.none() | st.integers(0, 2**31 - 1),
 )
 MARKS = st.builds(
     Mark,

@@ -27,7 +27,11 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka import Message as KafkaMessage
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ListOffsetsResultInfo,
+    OffsetSpec,
+)
 from ugc_events import DeadLetter
 from ugc_events.dead_letters import Headers
 
@@ -258,16 +262,13 @@ class KafkaSource:
         """Read these again."""
         self.consumer.resume([_place(p) for p in partitions])
 
-    def earliest(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        """The brokers' log start offsets."""
-        asked = self._admin.list_offsets(
-            {_place(p): _EARLIEST for p in partitions},
-            request_timeout=self._request_timeout_s,
-        )
-        by_place = {(tp.topic, tp.partition): future for tp, future in asked.items()}
+    def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, tuple[int, int]]:
+        """The brokers' log start offsets and last stable offsets."""
+        # Both are asked before either is waited for.
+        starts, ends = (self._ask_offsets(partitions, spec) for spec in (_EARLIEST, _LATEST))
         with _UnknownOutcome("offsets cannot be listed"):
             try:
-                return {p: by_place[p.topic, p.number].result().offset for p in partitions}
+                return {p: (starts[p].result().offset, ends[p].result().offset) for p in partitions}
             except KafkaException:
                 self._refresh_metadata()
                 raise
@@ -287,13 +288,7 @@ class KafkaSource:
         now_s = self._monotonic_s()
         if self._owned and now_s - self._asked_ends_at_s >= _ENDS_EVERY_S:
             self._asked_ends_at_s = now_s
-            owned = dict(self._owned)
-            asked = self._admin.list_offsets(
-                {_place(p): _LATEST for p in owned.values()},
-                isolation_level=IsolationLevel.READ_COMMITTED,
-                request_timeout=self._request_timeout_s,
-            )
-            self._asked_ends = {owned[tp.topic, tp.partition]: f for tp, f in asked.items()}
+            self._asked_ends = self._ask_offsets(list(self._owned.values()), _LATEST)
         return self._ends
 
     def close(self) -> None:
@@ -304,6 +299,17 @@ class KafkaSource:
             # rebalance would wait for a member that is gone until its session is over.
             self.consumer.unsubscribe()
             self.consumer.close()
+
+    def _ask_offsets(
+        self, partitions: Sequence[Partition], which: OffsetSpec
+    ) -> dict[Partition, Future[ListOffsetsResultInfo]]:
+        asked = self._admin.list_offsets(
+            {_place(p): which for p in partitions},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=self._request_timeout_s,
+        )
+        by_place = {(tp.topic, tp.partition): future for tp, future in asked.items()}
+        return {p: by_place[p.topic, p.number] for p in partitions}
 
     def _refresh_metadata(self) -> None:
         """Ask for the leaders anew: librdkafka lists offsets by the leader epoch that it knows.

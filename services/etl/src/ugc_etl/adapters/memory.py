@@ -46,6 +46,7 @@ class MemorySource:
         self.logs: dict[Partition, list[StoredRecord]] = {}
         self.paused: set[Partition] = set()
         self.first_offsets: dict[Partition, int] = {}
+        self.poll_max_records: int | None = None
         self._positions: dict[Partition, int] = {}
         self._listener: AssignmentListener | None = None
 
@@ -85,13 +86,14 @@ class MemorySource:
         self._listener = listener
 
     def poll(self, timeout_s: float) -> Sequence[Records]:
-        """Everything that is there; never waits."""
+        """What is there, of each partition `poll_max_records` at the most; never waits."""
         taken = []
         for partition, position in self._positions.items():
-            log = self.logs.get(partition, [])
-            if partition not in self.paused and position < len(log):
-                taken.append(records_of(partition, log[position:]))
-                self._positions[partition] = len(log)
+            end = None if self.poll_max_records is None else position + self.poll_max_records
+            stored = self.logs.get(partition, [])[position:end]
+            if partition not in self.paused and stored:
+                taken.append(records_of(partition, stored))
+                self._positions[partition] = position + len(stored)
         return taken
 
     def pause(self, partitions: Sequence[Partition]) -> None:
@@ -102,9 +104,9 @@ class MemorySource:
         """Read these again."""
         self.paused -= set(partitions)
 
-    def earliest(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        """Zero, unless `first_offsets` says otherwise."""
-        return {p: self.first_offsets.get(p, 0) for p in partitions}
+    def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, tuple[int, int]]:
+        """From zero, unless `first_offsets` says otherwise, to the true end."""
+        return {p: (self.first_offsets.get(p, 0), len(self.logs.get(p, []))) for p in partitions}
 
     def ends(self) -> Mapping[Partition, int]:
         """The true ends."""

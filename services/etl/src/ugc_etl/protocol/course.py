@@ -225,6 +225,12 @@ class Course:
                 self._survey(None, now_s, "there is no mark")
             else:
                 self._offset, self._phase = fact.earliest, Idle()
+        elif self._rules.was_truncated(found, fact.end):
+            self._phase = Stopped(
+                f"{self.partition}: the log ends at {fact.end}, and the mark says that more was "
+                f"read ({found.offset}{f' to {found.intent.end}' if found.intent else ''}): Kafka "
+                "has lost records that it had acknowledged, and gives their offsets to others"
+            )
         else:
             self._resume(found, now_s)
 

@@ -16,10 +16,12 @@ class Assigned:
     Attributes:
         found: its mark, read after it became ours; None where there is none.
         earliest: the first offset that Kafka still has.
+        end: the offset behind its last stable record, asked after the mark.
     """
 
     found: Mark | Foreign | None
     earliest: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)

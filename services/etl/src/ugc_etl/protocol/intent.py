@@ -33,7 +33,6 @@ class Intent:
             ClickHouse's clock since the epoch; no dead letter of it passes the topic's.
         kind: what is done with the records.
         generation: 0, or the number of the replay.
-        leader_epoch: of the partition when it was read, where known.
     """
 
     start: int
@@ -45,7 +44,6 @@ class Intent:
     insert_by_s: int
     kind: Kind = Kind.NORMAL
     generation: int = 0
-    leader_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,6 @@ class _Intent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     insert_by_s: int
     kind: Kind = Kind.NORMAL
     generation: int = 0
-    leader_epoch: int | None = None
 
 
 class _Mark(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -58,7 +57,6 @@ def encode_metadata(mark: Mark) -> str:
                 insert_by_s=intent.insert_by_s,
                 kind=intent.kind,
                 generation=intent.generation,
-                leader_epoch=intent.leader_epoch,
             ),
             recover_until=mark.recover_until,
             hunt_until=mark.hunt_until,
@@ -100,7 +98,6 @@ def decode_metadata(offset: int, metadata: str | None) -> Mark | Foreign:
             insert_by_s=declared.insert_by_s,
             kind=declared.kind,
             generation=declared.generation,
-            leader_epoch=declared.leader_epoch,
         ),
         recover_until=found.recover_until,
         hunt_until=found.hunt_until,

@@ -59,6 +59,10 @@ class Rules:
             mark.intent is None or mark.intent.decoder == self.decoder
         )
 
+    def was_truncated(self, mark: Mark, end: int) -> bool:
+        """[R19] A log that ends before what was read has lost records: offsets come again."""
+        return end < (mark.intent.end if mark.intent else mark.offset)
+
     def must_refresh(self, committed_at_s: float, now_s: float) -> bool:
         """[R7] Whether the mark of an idle partition is due."""
         return now_s - committed_at_s >= self.timing.refresh_s
