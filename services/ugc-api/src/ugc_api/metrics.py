@@ -55,12 +55,10 @@ class Metrics:
             ["reason"],
             registry=self._registry,
         )
-        self._cut = Counter(
-            "ugc_api_connections_cut",
-            "Connections that the server ended: slow (the request did not come in time), unread "
-            "(the answer was not taken in time), head and body (too large), memory and "
-            "connections (no room).",
-            ["reason"],
+        self._rate_limited = Counter(
+            "ugc_api_rate_limited",
+            "Requests answered 429, by what the viewer had sent too many of: requests or events.",
+            ["limit"],
             registry=self._registry,
         )
         self._events = Counter(
@@ -106,9 +104,9 @@ class Metrics:
         """The server has ended a connection."""
         self._cut.labels(reason).inc()
 
-    def cut(self, reason: str) -> None:
-        """The server has ended a connection."""
-        self._cut.labels(reason).inc()
+    def rate_limited(self, limit: str) -> None:
+        """A viewer has used up this limit."""
+        self._rate_limited.labels(limit).inc()
 
     def accepted(self, families: Mapping[str, int]) -> None:
         """Kafka has acknowledged these many events of each family."""

@@ -76,6 +76,18 @@ class Settings:
     api_max_body_bytes: Annotated[
         int, Meta(description="largest body of a request, in bytes", ge=1024)
     ] = 4 * 1024 * 1024
+    api_requests_per_minute: Annotated[
+        int,
+        Meta(description="requests of one viewer in a minute, in each pod; 0 for any number", ge=0),
+    ] = 600
+    api_events_per_minute: Annotated[
+        int,
+        Meta(
+            description="events of one viewer in a minute, in each pod, no fewer than "
+            "API_MAX_BATCH; 0 for any number",
+            ge=0,
+        ),
+    ] = 12_000
     api_client_timeout_s: Annotated[
         int,
         Meta(
@@ -126,6 +138,11 @@ class Settings:
             raise ValueError(
                 f"API_MAX_HELD_KBYTES={self.api_max_held_kbytes} does not hold one request of "
                 f"API_MAX_BODY_BYTES={self.api_max_body_bytes}"
+            )
+        if 0 < self.api_events_per_minute < self.api_max_batch:
+            raise ValueError(
+                f"API_EVENTS_PER_MINUTE={self.api_events_per_minute} is less than "
+                f"API_MAX_BATCH={self.api_max_batch}"
             )
         if self.api_stop_grace_s * 1000 <= self.kafka_delivery_timeout_ms:
             raise ValueError(

@@ -13,6 +13,7 @@ from ugc_api.http.problems import problem
 from ugc_api.ingest import Ingest, Intake
 from ugc_api.metrics import Metrics
 from ugc_api.ports import EventSink, SinkUnavailable
+from ugc_api.rate_limit import Allowance
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ class Answers:
     Args:
         ingest: reads bodies.
         sink: where events go.
+        allowance: of events for each viewer.
         metrics: counts what became of them.
         clock_ms: the server's clock, ms since the epoch.
         deadline_s: how long a request waits for Kafka at the most.
@@ -32,6 +34,7 @@ class Answers:
         self,
         ingest: Ingest,
         sink: EventSink,
+        allowance: Allowance,
         metrics: Metrics,
         *,
         clock_ms: Callable[[], int],
@@ -39,12 +42,13 @@ class Answers:
     ) -> None:
         self._ingest = ingest
         self._sink = sink
+        self._allowance = allowance
         self._metrics = metrics
         self._clock_ms = clock_ms
         self._deadline_s = deadline_s
 
     def to(self, body: bytes, user_id: UUID, *, lines: bool = False) -> Response:
-        """Publish the events of a body. Raises BodyError.
+        """Publish the events of a body. Raises BodyError, RateLimitedError.
 
         Args:
             body: decompressed.
@@ -61,6 +65,7 @@ class Answers:
         self._metrics.invalid(intake.reasons)
         records = intake.batch.records
         if records:
+            self._allowance.spend(user_id, len(records))
             try:
                 self._sink.publish(intake.batch, self._deadline_s)
             except SinkUnavailable as error:

@@ -19,6 +19,7 @@ from ugc_api.http.viewer import Viewers
 from ugc_api.ingest import Ingest
 from ugc_api.metrics import Metrics
 from ugc_api.ports import EventSink
+from ugc_api.rate_limit import Allowance
 from ugc_api.settings import Settings
 
 
@@ -44,20 +45,19 @@ def create_app(
     metrics = Metrics()
     # For the server, which has things to count that no request gets to know.
     app.extensions["ugc_api.metrics"] = metrics
-    # For the server, which has things to count that no request gets to know.
-    app.extensions["ugc_api.metrics"] = metrics
     tokens = build_verifier(settings)
     ingest = Ingest(
         topic_prefix=settings.kafka.kafka_topic_prefix,
         max_batch=settings.api_max_batch,
         new_event_id=new_event_id or (lambda: uuid7(clock_ms(), secrets.randbits(RANDOM_BITS))),
     )
-    viewers = Viewers(tokens)
-    handle_errors(app, max_body_bytes=settings.api_max_body_bytes)
+    viewers = Viewers(tokens, Allowance("requests", settings.api_requests_per_minute))
+    handle_errors(app, metrics, max_body_bytes=settings.api_max_body_bytes)
     _measure(app, metrics, timer_s)
     answers = Answers(
         ingest,
         sink,
+        Allowance("events", settings.api_events_per_minute),
         metrics,
         clock_ms=clock_ms,
         deadline_s=settings.kafka_delivery_timeout_ms / 1000,

@@ -16,6 +16,8 @@ from ugc_api.bodies import (
     UnknownEncodingError,
 )
 from ugc_api.ingest import BodyError, BodyFault
+from ugc_api.metrics import Metrics
+from ugc_api.rate_limit import WINDOW_S, RateLimitedError
 
 
 class MediaTypeError(Exception):
@@ -45,7 +47,7 @@ def problem(status: HTTPStatus, kind: str, detail: str, **headers: str) -> Respo
     return response
 
 
-def handle_errors(app: Flask, *, max_body_bytes: int) -> None:
+def handle_errors(app: Flask, metrics: Metrics, *, max_body_bytes: int) -> None:
     """Make every error of a request a problem document."""
 
     @app.errorhandler(BodyError)
@@ -90,6 +92,19 @@ def handle_errors(app: Flask, *, max_body_bytes: int) -> None:
     def forbidden(error: ForbiddenError) -> Response:
         challenge = f'Bearer realm="ugc", error="insufficient_scope", scope="{error.scope}"'
         return problem(HTTPStatus.FORBIDDEN, "forbidden", str(error), WWW_Authenticate=challenge)
+
+    @app.errorhandler(RateLimitedError)
+    def rate_limited(error: RateLimitedError) -> Response:
+        metrics.rate_limited(error.what)
+        # The fields of draft-ietf-httpapi-ratelimit-headers.
+        return problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "rate-limited",
+            str(error),
+            Retry_After=str(error.retry_after_s),
+            RateLimit_Policy=f'"{error.what}";q={error.limit};w={WINDOW_S}',
+            RateLimit=f'"{error.what}";r={error.remaining};t={error.retry_after_s}',
+        )
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
