@@ -1,9 +1,9 @@
-"""The commands of `ugc`. This is where the environment is read."""
+"""The commands of `ugc`. Their context's object is the environment that they run in."""
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -67,7 +67,9 @@ for command in (
 @click.option("--clickhouse-http-port", type=_port, help="Of ClickHouse's HTTP; else a free one.")
 @click.option("--clickhouse-native-port", type=_port, help="Of its native protocol; likewise.")
 @click.option("--kafka-port", type=_port, help="Of Kafka; likewise.")
+@click.pass_obj
 def up(
+    environ: Mapping[str, str],
     data_dir: Path,
     consumers: int | None,
     api_port: int | None,
@@ -91,7 +93,7 @@ def up(
     options = StackOptions(data_dir, etl_consumers=consumers or 2, ports=ports)
 
     def start() -> None:
-        stack = Stack(options, os.environ, terminal.step)
+        stack = Stack(options, environ, terminal.step)
         try:
             with stack:
                 admin = Analyst(stack.clickhouse_http_url, ADMIN, stack.credentials.admin_password)
@@ -140,7 +142,9 @@ def down(data_dir: Path) -> None:
     default=Path("build/reports/demo.json"),
     help="The figures as JSON.",
 )
+@click.pass_obj
 def demo(
+    environ: Mapping[str, str],
     events: int,
     seed: int,
     days: int,
@@ -171,7 +175,7 @@ def demo(
 
     def play() -> int:
         console = Console()
-        found = Demo(options, os.environ, console).run()
+        found = Demo(options, environ, console).run()
         found.show(console)
         console.print(f"[dim]figures as JSON: {report}[/]")
         return 0 if found.match else 1

@@ -8,7 +8,7 @@ of their own.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,12 @@ class ClickHouseService:
 
 
 @pytest.fixture(scope="session")
+def process_environ() -> Mapping[str, str]:
+    """Of what is started: pytest's own. A plugin is where a program begins; it is read here."""
+    return os.environ
+
+
+@pytest.fixture(scope="session")
 def process_guard() -> Iterator[Guard]:
     """Stops what tests started, if pytest itself is killed."""
     with Guard() as guard:
@@ -57,15 +63,18 @@ def process_guard() -> Iterator[Guard]:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory, process_guard: Guard) -> Iterator[KafkaService]:
+def kafka(
+    tmp_path_factory: pytest.TempPathFactory,
+    process_guard: Guard,
+    process_environ: Mapping[str, str],
+) -> Iterator[KafkaService]:
     """A broker without topics."""
     ports = BrokerPorts(*free_ports(2))
-    # A plugin is where a program begins, so the environment is read here.
     broker = start_broker(
         tmp_path_factory.mktemp("kafka"),
         ports=ports,
-        repository=local_repository(os.environ),
-        environ=os.environ,
+        repository=local_repository(process_environ),
+        environ=process_environ,
         guard=process_guard,
         on_step=print,
     )
@@ -79,7 +88,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory, process_guard: Guard) -> Ite
 
 @pytest.fixture(scope="session")
 def clickhouse(
-    tmp_path_factory: pytest.TempPathFactory, process_guard: Guard
+    tmp_path_factory: pytest.TempPathFactory,
+    process_guard: Guard,
+    process_environ: Mapping[str, str],
 ) -> Iterator[ClickHouseService]:
     """A server without tables."""
     ports = ServerPorts(*free_ports(2))
@@ -91,7 +102,7 @@ def clickhouse(
             User(ADMIN, secrets.admin_password),
             User(ANALYST, secrets.analyst_password, profile="analyst"),
         ],
-        environ=os.environ,
+        environ=process_environ,
         guard=process_guard,
     )
     try:
@@ -121,7 +132,9 @@ class Platform:
 
 
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(
+    tmp_path_factory: pytest.TempPathFactory, process_environ: Mapping[str, str]
+) -> Iterator[Platform]:
     """A stack in the foreground of the tests; a path with blanks and letters beyond ASCII."""
     # Here, since every test loads this plugin, and few need all of it.
     from ugc_local.demo.analyst import Analyst  # noqa: PLC0415
@@ -130,7 +143,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     from ugc_local.stack import Stack  # noqa: PLC0415
 
     data_dir = tmp_path_factory.mktemp("the platform, платформа")
-    with Stack(StackOptions(data_dir, ready_s=_READY_S), os.environ, print) as stack:
+    with Stack(StackOptions(data_dir, ready_s=_READY_S), process_environ, print) as stack:
         admin = Analyst(stack.clickhouse_http_url, ADMIN, stack.credentials.admin_password)
         load_catalogue(admin, films())
         yield Platform(data_dir, stack.endpoints, stack.credentials)
