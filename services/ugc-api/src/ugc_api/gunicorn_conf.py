@@ -28,13 +28,13 @@ _log = logging.getLogger(__name__)
 
 
 class logger_class(Logger):  # type: ignore[misc]  # noqa: N801  # gunicorn's name, and it has no types
-    """Leaves the format to `ugc_api.logs`; there is no access log, metrics tell more."""
+    """Leaves the format to `ugc_api.logs`, and lines about answers to `ugc_api.access_log`."""
 
     def setup(self, cfg: Any) -> None:
         """See gunicorn."""
         self.cfg = cfg
         self.error_log.propagate = True
-        logs.configure(_settings.log_level)
+        logs.configure(_settings.log_level, hide=_settings.secrets())
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """See gunicorn."""
@@ -70,6 +70,8 @@ graceful_timeout = _settings.api_stop_grace_s
 timeout = 30
 # The heartbeat file must not wait for a disk.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
+# Nobody is believed here; which proxies are is said by API_PROXY_HOPS.
+forwarded_allow_ips = ""
 # No second way in, and nothing written to a home directory that may not exist.
 control_socket_disable = True
 

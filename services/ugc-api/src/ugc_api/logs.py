@@ -1,32 +1,83 @@
-"""Logs: one JSON object a line, to standard output."""
+"""Logs: one JSON object a line, to standard output, with the request that it is about."""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+from collections.abc import Iterable
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, Any, NamedTuple
+
+_TRACE_ID = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+# A JWT, and whatever else somebody calls a bearer token.
+_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w.-]+|(?i:\bbearer\s+)[\w.~+/-]{8,}=*")
+_HIDDEN = "***"
+
+
+class Request(NamedTuple):
+    """What tells one request from the others.
+
+    Attributes:
+        request_id: the client's, a proxy's or ours.
+        traceparent: the header as it came; only a well-formed one gets into a log.
+    """
+
+    request_id: str
+    traceparent: str | None
+
+
+current_request: ContextVar[Request | None] = ContextVar("current_request", default=None)
+"""The request that this thread works on; lines that are logged meanwhile carry its ids."""
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON: time (RFC 3339), level, logger, message, traceback."""
+    """A record as one line of JSON.
+
+    `time` (RFC 3339), `level`, `logger`, `message`; `request_id` and `trace_id` while a request is
+    worked on; `traceback`; whatever is in the record's `fields`, a mapping. Tokens, and the texts
+    in `hide`, are never in a line, wherever they come from.
+    """
+
+    def __init__(self, hide: Iterable[str] = ()) -> None:
+        super().__init__()
+        # As they look inside a JSON string; the longest first, if one is part of another.
+        inner = sorted(
+            {json.dumps(text, ensure_ascii=False)[1:-1] for text in hide if text}, key=len
+        )
+        self._hide = re.compile("|".join(map(re.escape, reversed(inner)))) if inner else None
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
-        line = {
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= getattr(record, "fields", {})
+        request = current_request.get()
+        if request is not None:
+            line["request_id"] = request.request_id
+            found = _TRACE_ID.fullmatch(request.traceparent or "")
+            if found:
+                line["trace_id"] = found[1]
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        text = _TOKEN.sub(_HIDDEN, json.dumps(line, ensure_ascii=False, default=str))
+        return self._hide.sub(_HIDDEN, text) if self._hide else text
 
 
-def configure(level: str, stream: IO[str] | None = None) -> None:
-    """Send everything from `level` up to `stream`, by default standard output."""
+def configure(level: str, stream: IO[str] | None = None, *, hide: Iterable[str] = ()) -> None:
+    """Send everything from `level` up to `stream`, by default standard output.
+
+    Args:
+        level: the least that is logged.
+        stream: where to.
+        hide: secrets that no line may hold.
+    """
     handler = logging.StreamHandler(stream or sys.stdout)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(hide))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

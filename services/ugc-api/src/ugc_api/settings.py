@@ -88,6 +88,15 @@ class Settings:
             ge=0,
         ),
     ] = 12_000
+    api_proxy_hops: Annotated[
+        int,
+        Meta(
+            description="proxies in front whose X-Forwarded-For and X-Forwarded-Proto are "
+            "believed; 0: nobody's",
+            ge=0,
+            le=10,
+        ),
+    ] = 0
     api_client_timeout_s: Annotated[
         int,
         Meta(
@@ -149,6 +158,12 @@ class Settings:
                 f"API_STOP_GRACE_S={self.api_stop_grace_s} is not longer than "
                 f"KAFKA_DELIVERY_TIMEOUT_MS={self.kafka_delivery_timeout_ms}"
             )
+
+    def secrets(self) -> list[str]:
+        """Every secret, revealed, for the logs to hide."""
+        kafka = self.kafka
+        given = (self.jwt_secret, kafka.kafka_sasl_password, kafka.kafka_ssl_key_password)
+        return [secret.reveal() for secret in given if secret]
 
     def _check_keys(self) -> None:
         secret = self.jwt_secret.reveal()

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-from flask import Flask, Response, g, request
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ugc_api.auth import build_verifier
 from ugc_api.event_ids import RANDOM_BITS, uuid7
 from ugc_api.http.answers import Answers
 from ugc_api.http.events import add_events
+from ugc_api.http.observation import observe
 from ugc_api.http.probes import add_probes
 from ugc_api.http.problems import handle_errors
 from ugc_api.http.viewer import Viewers
@@ -42,6 +44,12 @@ def create_app(
     """
     app = Flask("ugc_api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.api_max_body_bytes
+    hops = settings.api_proxy_hops
+    if hops:
+        # Each proxy appends what it saw; what stands before that, anybody can have written.
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's documented way
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=0
+        )
     metrics = Metrics()
     # For the server, which has things to count that no request gets to know.
     app.extensions["ugc_api.metrics"] = metrics
@@ -53,7 +61,7 @@ def create_app(
     )
     viewers = Viewers(tokens, Allowance("requests", settings.api_requests_per_minute))
     handle_errors(app, metrics, max_body_bytes=settings.api_max_body_bytes)
-    _measure(app, metrics, timer_s)
+    observe(app, metrics, timer_s)
     answers = Answers(
         ingest,
         sink,
@@ -65,20 +73,3 @@ def create_app(
     add_events(app, viewers=viewers, answers=answers, max_body_bytes=settings.api_max_body_bytes)
     add_probes(app, sink, tokens, metrics)
     return app
-
-
-def _measure(app: Flask, metrics: Metrics, timer_s: Callable[[], float]) -> None:
-    @app.before_request
-    def begin() -> None:
-        g.started_s = timer_s()
-        metrics.begin()
-
-    @app.after_request
-    def answered(response: Response) -> Response:
-        route = request.url_rule.rule if request.url_rule else "other"
-        metrics.answered(route, response.status_code, timer_s() - g.started_s)
-        return response
-
-    @app.teardown_request
-    def end(_error: BaseException | None) -> None:
-        metrics.end()
