@@ -14,6 +14,9 @@ from urllib.parse import urlencode
 
 import pytest
 from clickhouse_driver import Client
+from clickhouse_driver.protocol import ClientPacketTypes
+from clickhouse_driver.varint import write_varint
+from clickhouse_driver.writer import write_binary_str
 from ugc_local.clickhouse.configuration import ServerPorts, User, write_configuration
 
 USERS = (
@@ -153,3 +156,22 @@ def eventually() -> Callable[[Callable[[], bool]], None]:
             pause.wait(0.02)
 
     return wait
+
+
+@pytest.fixture
+def write_native_block() -> Callable[[Client, bytes], None]:
+    """Sends a data packet of ready-made bytes, as the ETL does."""
+
+    def write(client: Client, data: bytes) -> None:
+        connection = client.connection
+        write_varint(ClientPacketTypes.DATA, connection.fout)
+        write_binary_str("", connection.fout)
+        if connection.compression:
+            out = connection.block_out
+            out.fout.write(b"\x01\x00\x02\xff\xff\xff\xff\x00" + data)
+            out.finalize()
+        else:
+            connection.fout.write(b"\x01\x00\x02\xff\xff\xff\xff\x00" + data)
+            connection.fout.flush()
+
+    return write

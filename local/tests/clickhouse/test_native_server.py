@@ -1,7 +1,6 @@
 """The native protocol, as clickhouse-driver speaks it."""
 
 import datetime as dt
-import socket
 import threading
 import uuid
 from decimal import Decimal
@@ -9,11 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 from zoneinfo import ZoneInfo
 
 import pytest
-from clickhouse_driver import Client
 from clickhouse_driver.errors import PartiallyConsumedQueryError, ServerException
-from clickhouse_driver.protocol import ClientPacketTypes
-from clickhouse_driver.varint import write_varint
-from clickhouse_driver.writer import write_binary_str
 
 pytestmark = pytest.mark.integration
 
@@ -21,7 +16,6 @@ UTC = dt.UTC
 BERLIN = ZoneInfo("Europe/Berlin")
 # So the failing block is far behind the first one.
 ONE_BY_ONE = "SETTINGS max_threads = 1, max_block_size = 1000"
-ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64(number))"
 
 VALUES = [
     ("UInt8", [0, 255]),
@@ -259,22 +253,8 @@ def test_external_tables(client):
     assert refusal.value.code == 60
 
 
-def write_native_block(client: Client, data: bytes) -> None:
-    """Send a data packet of ready-made bytes, as the ETL does."""
-    connection = client.connection
-    write_varint(ClientPacketTypes.DATA, connection.fout)
-    write_binary_str("", connection.fout)
-    if connection.compression:
-        out = connection.block_out
-        out.fout.write(b"\x01\x00\x02\xff\xff\xff\xff\x00" + data)
-        out.finalize()
-    else:
-        connection.fout.write(b"\x01\x00\x02\xff\xff\xff\xff\x00" + data)
-        connection.fout.flush()
-
-
 @pytest.mark.parametrize("compression", [False, True], ids=["plain", "lz4"])
-def test_ready_made_native_bytes(server, compression):
+def test_ready_made_native_bytes(server, compression, write_native_block):
     """Bytes that the engine made go in unchanged, in two blocks."""
     structure = (
         "u UUID, t DateTime64(3), s String, l LowCardinality(Nullable(String)),"
@@ -303,7 +283,9 @@ def test_ready_made_native_bytes(server, compression):
         assert wanted[0][0] == 6000
 
 
-def test_a_block_that_cannot_be_read_ends_the_connection_not_the_server(server, client):
+def test_a_block_that_cannot_be_read_ends_the_connection_not_the_server(
+    server, client, write_native_block
+):
     client.execute("CREATE OR REPLACE TABLE whole (a UInt8) ENGINE = Memory")
     with server.client() as other:
         other.execute("SELECT 1")
@@ -316,170 +298,6 @@ def test_a_block_that_cannot_be_read_ends_the_connection_not_the_server(server, 
         with pytest.raises(EOFError):
             other.connection.receive_packet()
     assert client.execute("SELECT count() FROM whole") == [(0,)]
-
-
-class TestUsers:
-    @pytest.mark.parametrize(
-        ("user", "password"),
-        [("etl", ""), ("etl", "wrong"), ("nobody", ""), ("default", "x"), ("", "")],
-    )
-    def test_a_wrong_password_or_user_is_refused(self, server, user, password):
-        refused = pytest.raises(ServerException, match="Authentication failed")
-        with server.client(user=user, password=password) as client, refused as refusal:
-            client.execute("SELECT 1")
-        assert refusal.value.code == 516
-
-    def test_the_right_password(self, server):
-        with server.client(user="etl", password="etl's secret") as client:
-            assert client.execute("SELECT 1") == [(1,)]
-
-    @pytest.mark.parametrize(("user", "password"), [("analyst", "look"), ("reader", "only")])
-    @pytest.mark.parametrize(
-        ("sql", "codes"),
-        [
-            ("CREATE TABLE x (a UInt8) ENGINE = Memory", {164}),
-            ("INSERT INTO kept VALUES", {164}),
-            ("INSERT INTO kept SELECT 1", {164}),
-            ("INSERT INTO FUNCTION file('x', 'CSV', 'a UInt8') SELECT 1", {164}),
-            ("DROP TABLE kept", {164}),
-            ("ALTER TABLE kept DELETE WHERE 1", {164}),
-            ("TRUNCATE TABLE kept", {164}),
-            ("SYSTEM FLUSH LOGS", {164}),
-            ("KILL QUERY WHERE 1", {164}),
-            ("SET readonly = 0", {164}),
-            ("SELECT 1 SETTINGS readonly = 0", {164}),
-            ("BACKUP TABLE kept TO File('x')", {164}),
-            ("CREATE FUNCTION f AS x -> x", {164}),
-            ("SELECT * FROM file('/etc/passwd', 'LineAsString')", {497}),
-            ("SELECT file('/etc/passwd')", {497}),
-            ("DESCRIBE TABLE file('/etc/passwd', 'LineAsString')", {497}),
-            ("SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')", {497}),
-            ("SELECT * FROM s3('http://127.0.0.1:1/a/b', 'TSV', 'a Int8')", {497}),
-            ("SELECT * FROM remote('127.0.0.1:1', 'system.one')", {497}),
-            ("SELECT * FROM executable('x', 'TSV', 'a Int8')", {497}),
-            ("SELECT * FROM Python(os)", {497}),
-            ("SELECT * FROM eval('SELECT 1')", {497}),
-            ("SELECT * FROM '/etc/passwd'", {60}),
-            ("SELECT * FROM default.`/etc/passwd`", {60}),
-        ],
-    )
-    def test_read_only_users_can_neither_change_nor_reach_out(
-        self, server, client, user, password, sql, codes
-    ):
-        client.execute("CREATE TABLE IF NOT EXISTS kept (a UInt8) ENGINE = MergeTree ORDER BY a")
-        with server.client(user=user, password=password) as reader:
-            with pytest.raises(ServerException) as refusal:
-                reader.execute(sql, [(1,)] if sql.endswith("VALUES") else None)
-            assert refusal.value.code in codes
-            assert reader.execute("SELECT count() FROM kept") == [(0,)]
-
-    def test_what_read_only_users_may_do(self, server):
-        with server.client(user="analyst", password="look") as analyst:
-            ask = "SELECT getSetting('max_threads')"
-            assert analyst.execute(ask, settings={"max_threads": 2}) == [(2,)]
-            assert analyst.execute(ask + " SETTINGS max_threads = 3") == [(3,)]
-            analyst.execute("USE system")
-            assert ("one",) in analyst.execute("SHOW TABLES")
-            assert analyst.execute("SELECT format('{}!', sum(number)) FROM numbers(3)") == [("3!",)]
-        with server.client(user="reader", password="only") as reader:
-            assert reader.execute("SELECT 1") == [(1,)]
-            with pytest.raises(ServerException) as refusal:
-                reader.execute("SELECT 1", settings={"max_threads": 7})
-            assert refusal.value.code == 164
-
-
-def running(server, mark):
-    return int(server.ask(f"SELECT count() FROM system.processes WHERE query LIKE '%{mark}%'")) - 1
-
-
-class TestStopping:
-    @pytest.mark.parametrize("sql", [ENDLESS, "SELECT number FROM numbers(1000000000000)"])
-    def test_cancel_stops_the_query_and_keeps_the_connection(self, server, eventually, sql):
-        with server.client() as client:
-            client.execute("SELECT 1")
-            client.connection.send_query(f"/* cancelled */ {sql}")
-            client.connection.send_external_tables(None)
-            eventually(lambda: running(server, "cancelled") == 1)
-            client.cancel()
-            eventually(lambda: running(server, "cancelled") == 0)
-            assert client.execute("SELECT 1") == [(1,)]
-
-    def test_cancel_at_any_moment(self, server):
-        """Also between the statements that the server runs for one query."""
-        with server.client() as client:
-            client.execute("SELECT 1")
-            client.connection.socket.settimeout(10)
-            for delay_ms in range(0, 20, 2):
-                client.connection.send_query(ENDLESS)
-                client.connection.send_external_tables(None)
-                threading.Event().wait(delay_ms / 1000)
-                client.cancel()
-                client.connection.is_query_executing = False
-            assert client.execute("SELECT 1") == [(1,)]
-
-    @pytest.mark.parametrize(
-        "sql",
-        [
-            ENDLESS,
-            "SELECT number FROM numbers(1000000000000)",
-            "INSERT INTO FUNCTION null('n UInt64') " + ENDLESS,
-        ],
-    )
-    def test_a_client_that_vanishes_takes_its_query_along(self, server, eventually, sql):
-        with server.client() as client:
-            client.execute("SELECT 1")
-            client.connection.send_query(f"/* vanished */ {sql}")
-            client.connection.send_external_tables(None)
-            eventually(lambda: running(server, "vanished") == 1)
-        eventually(lambda: running(server, "vanished") == 0)
-
-    def test_a_query_id_is_seen_and_taken_once(self, server, eventually):
-        with server.client() as client, server.client() as second:
-            client.execute("SELECT 1")
-            client.connection.send_query(ENDLESS, query_id="the-one")
-            client.connection.send_external_tables(None)
-            where = "query_id = 'the-one'"
-            count = f"SELECT count() FROM system.processes WHERE {where}"
-            eventually(lambda: server.ask(count) == "1")
-            with pytest.raises(ServerException) as refusal:
-                second.execute("SELECT 1", query_id="the-one")
-            assert refusal.value.code == 216
-            second.execute(f"KILL QUERY WHERE {where}")
-            while (packet := client.connection.receive_packet()).exception is None:
-                pass
-            assert packet.exception.code == 394
-
-    def test_an_insert_left_half_open_is_given_up(self, server, client):
-        client.execute("CREATE OR REPLACE TABLE waiting (a UInt8) ENGINE = MergeTree ORDER BY a")
-        with server.client(settings={"receive_timeout": 1}) as silent:
-            silent.execute("SELECT 1")
-            silent.connection.send_query("INSERT INTO waiting VALUES")
-            silent.connection.send_external_tables(None)
-            silent.receive_sample_block()
-            write_native_block(silent, b"\x01\x01\x01a\x05UInt8\x01")
-            silent.connection.socket.settimeout(10)
-            with pytest.raises((EOFError, ConnectionError)):
-                silent.connection.receive_packet()
-        client.execute("DROP TABLE waiting SYNC")
-
-    def test_a_client_that_leaves_in_mid_insert_leaves_nothing(self, server, client, eventually):
-        client.execute("CREATE OR REPLACE TABLE left (a UInt8) ENGINE = MergeTree ORDER BY a")
-        with server.client() as leaver:
-            leaver.execute("SELECT 1")
-            leaver.connection.send_query("INSERT INTO left VALUES")
-            leaver.connection.send_external_tables(None)
-            leaver.receive_sample_block()
-            write_native_block(leaver, b"\x01\x01\x01a\x05UInt8\x01")
-        eventually(lambda: running(server, "INSERT INTO left") == 0)
-        assert client.execute("SELECT count() FROM left") == [(0,)]
-
-    def test_garbage_does_not_hurt(self, server):
-        for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 40, b"\x00\x03abc", b""):
-            with socket.create_connection(("127.0.0.1", server.ports.native), timeout=10) as wire:
-                wire.sendall(garbage)
-                wire.shutdown(socket.SHUT_WR)
-                assert wire.recv(100) == b""
-        assert server.ask("SELECT 1") == "1"
 
 
 def test_writers_and_readers_at_once(server, client):
