@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 
 import msgspec
-from api_traffic import batches, singles
+from api_traffic import Request, requests
 
 _END = b"\r\n\r\n"
 _LENGTH = b"content-length:"
@@ -30,7 +30,8 @@ class Plan(msgspec.Struct, kw_only=True):
 
     Attributes:
         size: events of one request; 1 is a bare object.
-        viewers: how many different requests there are, each with a token of its own.
+        viewers: each with a request and a token of its own.
+        bodies: how many different ones there are.
         connections: kept alive.
         seconds: of the load.
         per_s: requests a second; 0: each connection sends when it has its answer.
@@ -40,6 +41,7 @@ class Plan(msgspec.Struct, kw_only=True):
     secret: str
     size: int
     viewers: int
+    bodies: int
     connections: int
     seconds: float
     per_s: float = 0.0
@@ -74,7 +76,7 @@ class Load:
         requests: sent in turn.
     """
 
-    def __init__(self, port: int, connections: int, requests: Sequence[bytes]) -> None:
+    def __init__(self, port: int, connections: int, requests: Sequence[Request]) -> None:
         self.statuses: Counter[str] = Counter()
         self.latencies_s: list[float] = []
         self._requests = requests
@@ -114,10 +116,10 @@ class Load:
         self._selector.close()
 
     def _send(self, connection: socket.socket, due_s: float) -> None:
-        request = self._requests[self._next]
+        head, body = self._requests[self._next]
         self._next = (self._next + 1) % len(self._requests)
         self._due_s[connection] = due_s
-        connection.sendall(request)
+        connection.sendall(head + body)
 
     def _receive(self, wait_s: float) -> None:
         for key, _ in self._selector.select(wait_s):
@@ -152,11 +154,10 @@ def quantile(ascending: Sequence[float], share: float) -> float:
 def main() -> None:
     """Read the plan, send, tell."""
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
-    if plan.size == 1:
-        requests = singles(plan.secret, viewers=plan.viewers, seed=plan.seed)
-    else:
-        requests = batches(plan.secret, viewers=plan.viewers, size=plan.size, seed=plan.seed)
-    load = Load(plan.port, plan.connections, requests)
+    made = requests(
+        plan.secret, viewers=plan.viewers, size=plan.size, bodies=plan.bodies, seed=plan.seed
+    )
+    load = Load(plan.port, plan.connections, made)
     began_s, cpu_s = time.monotonic(), time.process_time()
     load.run(plan.seconds, plan.per_s)
     ended_s, cpu_s = time.monotonic(), time.process_time() - cpu_s

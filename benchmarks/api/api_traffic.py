@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from random import Random
 from uuid import UUID
 
@@ -14,27 +13,33 @@ _DEVICES = ("tv", "phone", "web", "tablet", "console")
 _PATHS = ("/", "/films", "/films/018f2b7a", "/search", "/profile")
 
 
-def singles(secret: str, *, viewers: int, seed: int) -> list[bytes]:
-    """One request of one event for each viewer."""
+Request = tuple[bytes, bytes]
+"""Head and body."""
+
+
+def requests(secret: str, *, viewers: int, size: int, bodies: int, seed: int) -> list[Request]:
+    """One request for each viewer, with a token of its own.
+
+    Args:
+        secret: of the tokens.
+        viewers: how many.
+        size: events of a request; 1 is a bare object.
+        bodies: how many different ones there are.
+        seed: draws everything.
+    """
     chance, now_ms = Random(seed), time.time_ns() // 1_000_000  # noqa: S311 - reproducible
-    return [
-        _request(token, _encoded(_event(chance, now_ms)), chance)
-        for token in _tokens(secret, viewers, chance)
-    ]
-
-
-def batches(secret: str, *, viewers: int, size: int, seed: int) -> list[bytes]:
-    """One request of an array of events for each viewer."""
-    chance, now_ms = Random(seed), time.time_ns() // 1_000_000  # noqa: S311 - reproducible
-    return [
-        _request(token, _encoded([_event(chance, now_ms) for _ in range(size)]), chance)
-        for token in _tokens(secret, viewers, chance)
-    ]
-
-
-def _tokens(secret: str, viewers: int, chance: Random) -> Iterator[str]:
+    made = [_body(chance, now_ms, size) for _ in range(min(bodies, viewers))]
     mint = token_minter(secret, issued_at_s=int(time.time()))
-    return (mint(_uuid(chance)) for _ in range(viewers))
+    found = []
+    for number in range(viewers):
+        body = made[number % len(made)]
+        found.append((_head(mint(_uuid(chance)), len(body), chance), body))
+    return found
+
+
+def _body(chance: Random, now_ms: int, size: int) -> bytes:
+    events = [_event(chance, now_ms) for _ in range(size)]
+    return msgspec.json.encode(events if size > 1 else events[0])
 
 
 def _event(chance: Random, now_ms: int) -> dict[str, object]:
@@ -61,19 +66,15 @@ def _event(chance: Random, now_ms: int) -> dict[str, object]:
     return {"type": "rating", **envelope, "score": chance.randrange(11)}
 
 
-def _request(token: str, body: bytes, chance: Random) -> bytes:
+def _head(token: str, length: int, chance: Random) -> bytes:
     """With the headers that a proxy hands on."""
     return (
         "POST /v1/events HTTP/1.1\r\nHost: ugc.example\r\nUser-Agent: player/5.2 (tv)\r\n"
         f"Accept: */*\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
         f"traceparent: 00-{chance.getrandbits(128):032x}-{chance.getrandbits(64):016x}-01\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
+        f"Content-Length: {length}\r\n\r\n"
+    ).encode()
 
 
 def _uuid(chance: Random) -> UUID:
     return UUID(int=chance.getrandbits(128), version=4)
-
-
-def _encoded(value: object) -> bytes:
-    return msgspec.json.encode(value)

@@ -47,19 +47,21 @@ class Kind:
 
     Attributes:
         size: events of one request.
-        viewers: with a token and a request each.
+        viewers: with a token and a request each; so many that none comes to its rate limit.
+        bodies: different ones.
         connections: as many requests are in flight.
     """
 
     size: int
     viewers: int
+    bodies: int
     connections: int
 
 
-SINGLE = Kind(1, VIEWERS, 32)
-KNOWN = Kind(1, REMEMBERED, 32)
-HUNDRED = Kind(100, 300, 16)
-THOUSAND = Kind(1000, 30, 8)
+SINGLE = Kind(1, VIEWERS, 2000, 32)
+KNOWN = Kind(1, REMEMBERED, 200, 32)
+HUNDRED = Kind(100, 2000, 300, 16)
+THOUSAND = Kind(1000, 2000, 30, 8)
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def turn(worker: Worker, kind: Kind, seconds: float, per_s: float = 0.0) -> Turn
     result = worker.load(
         size=kind.size,
         viewers=kind.viewers,
+        bodies=kind.bodies,
         connections=kind.connections,
         seconds=seconds,
         per_s=per_s,
@@ -178,7 +181,7 @@ def speed(world: World, rounds: int, seconds: float) -> tuple[dict[str, float], 
 def steady(world: World, per_s: float, seconds: float) -> tuple[dict[str, float], int]:
     """Single events at an even rate."""
     # More connections than threads: a late answer must not hold up what is due.
-    done = turn(world.api, Kind(1, VIEWERS, 128), seconds, per_s)
+    done = turn(world.api, Kind(1, VIEWERS, 2000, 128), seconds, per_s)
     figures = {
         "steady_req_per_s": done.requests / done.result.seconds,
         "p50_ms_at_70pct": done.result.p50_ms,

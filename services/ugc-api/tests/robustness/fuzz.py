@@ -110,7 +110,7 @@ class Fuzz:
 
     def _check_results(self, status: int, answer: dict[str, Any]) -> None:
         counted = Counter(result["status"] for result in answer["results"])
-        for outcome in ("accepted", "invalid"):
+        for outcome in ("accepted", "duplicate", "invalid", "retry"):
             if answer[outcome] != counted[outcome]:
                 raise Broken(f"{answer[outcome]} {outcome} are {counted[outcome]}")
         published = len(self.sink.records)

@@ -3,6 +3,7 @@
 import copy
 import gzip
 import json
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,11 @@ from random import Random
 from typing import Any
 
 from api_samples import FILM, rating, tick
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 _UUID = "018f2b7a-0000-7000-8000-00000000000c"
 _ENVELOPE = {"occurred_at": 1_767_225_600_000, "session_id": _UUID}
@@ -54,7 +60,11 @@ _TYPES = [
     'application/json; charset="', "application/problem+json",
 ]  # fmt: skip
 _ENCODINGS = ["identity", "gzip", "zstd", "deflate", "br", "gzip, gzip", "x-gzip", "", "*", "GZIP"]
-_BLANKS = [gzip.compress(b" " * size, 9) for size in (1000, 30_000_000)]
+_BLANKS = [
+    compress(b" " * size)
+    for size in (1000, 30_000_000)
+    for compress in (gzip.compress, zstd.compress)
+]
 """Next to nothing, of which the second becomes more than any limit."""
 _PATHS = [
     "/v1/events", "/v1/events/", "//v1/events", "/v1/%65vents", "/v1/events/1", "/", "/healthz",
@@ -232,16 +242,25 @@ def _bytes_changed(chance: Random, data: bytes) -> bytes:
 def _encoded(chance: Random, data: bytes) -> tuple[str, bytes]:
     """A Content-Encoding, which may be the right one, and the body."""
     encoding = chance.choice(_ENCODINGS)
-    match chance.randrange(6):
+    name, compress = chance.choice(_CODINGS)
+    match chance.randrange(7):
         case 0:
             return encoding, chance.choice(_BLANKS)
         case 1:
-            return encoding, zlib.compress(data)
+            return name, chance.choice(_BLANKS)
         case 2:
-            return encoding, _bytes_changed(chance, gzip.compress(data, 1))
+            return encoding, zlib.compress(data)
         case 3:
-            return "gzip", gzip.compress(gzip.compress(data, 1), 1) + gzip.compress(data, 1)
+            return name, _bytes_changed(chance, compress(data))
         case 4:
+            return name, compress(compress(data)) + compress(data)
+        case 5:
             return encoding, data
         case _:
-            return "gzip", gzip.compress(data, 1)
+            return name, compress(data)
+
+
+_CODINGS: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("gzip", gzip.compress),
+    ("zstd", zstd.compress),
+]
