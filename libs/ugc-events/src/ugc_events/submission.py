@@ -55,6 +55,7 @@ class _Form:
             tag_field=config.tag_field,
             tag=config.tag,
             forbid_unknown_fields=True,
+            namespace={"__doc__": event_type.__doc__},
         )
         self._own = [
             f.name
@@ -80,7 +81,9 @@ class _Form:
 
 
 _forms = {form.struct: form for form in (_Form(t) for family in FAMILIES for t in family.types)}
-_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[tuple(_forms)])  # noqa: UP007
+SUBMISSIONS: tuple[type[msgspec.Struct], ...] = tuple(_forms)
+"""What a client may submit, one struct for each type of event; for descriptions of the API."""
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[SUBMISSIONS])  # noqa: UP007
 
 
 def decode_submission(

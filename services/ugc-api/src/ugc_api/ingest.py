@@ -30,6 +30,7 @@ class BodyFault(Enum):
     NOT_JSON = "not-json"
     NO_EVENTS = "no-events"
     TOO_MANY_EVENTS = "too-many-events"
+    FIXED_FIELD = "fixed-field"
 
 
 class BodyError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from uuid import UUID
 
 from flask import Flask
@@ -13,13 +14,17 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from ugc_api.auth import build_verifier
 from ugc_api.event_ids import RANDOM_BITS, uuid7
 from ugc_api.http.answers import Answers
+from ugc_api.http.bodies import Bodies
+from ugc_api.http.docs import add_docs
 from ugc_api.http.events import add_events
 from ugc_api.http.observation import observe
 from ugc_api.http.probes import add_probes
 from ugc_api.http.problems import handle_errors
+from ugc_api.http.reactions import add_reactions
 from ugc_api.http.viewer import Viewers
 from ugc_api.ingest import Ingest
 from ugc_api.metrics import Metrics
+from ugc_api.openapi import document
 from ugc_api.ports import EventSink
 from ugc_api.rate_limit import Allowance
 from ugc_api.settings import Settings
@@ -54,10 +59,11 @@ def create_app(
     # For the server, which has things to count that no request gets to know.
     app.extensions["ugc_api.metrics"] = metrics
     tokens = build_verifier(settings)
+    new_event_id = new_event_id or (lambda: uuid7(clock_ms(), secrets.randbits(RANDOM_BITS)))
     ingest = Ingest(
         topic_prefix=settings.kafka.kafka_topic_prefix,
         max_batch=settings.api_max_batch,
-        new_event_id=new_event_id or (lambda: uuid7(clock_ms(), secrets.randbits(RANDOM_BITS))),
+        new_event_id=new_event_id,
     )
     viewers = Viewers(tokens, Allowance("requests", settings.api_requests_per_minute))
     handle_errors(app, metrics, max_body_bytes=settings.api_max_body_bytes)
@@ -70,6 +76,23 @@ def create_app(
         clock_ms=clock_ms,
         deadline_s=settings.kafka_delivery_timeout_ms / 1000,
     )
-    add_events(app, viewers=viewers, answers=answers, max_body_bytes=settings.api_max_body_bytes)
+    bodies = Bodies(settings.api_max_body_bytes)
+    add_events(app, viewers=viewers, bodies=bodies, answers=answers)
+    add_reactions(
+        app,
+        viewers=viewers,
+        bodies=bodies,
+        answers=answers,
+        clock_ms=clock_ms,
+        new_event_id=new_event_id,
+    )
+    add_docs(
+        app,
+        document(
+            version=version("ugc-api"),
+            max_batch=settings.api_max_batch,
+            max_body_bytes=settings.api_max_body_bytes,
+        ),
+    )
     add_probes(app, sink, tokens, metrics)
     return app

@@ -17,6 +17,7 @@ from ugc_api.bodies import (
 )
 from ugc_api.ingest import BodyError, BodyFault
 from ugc_api.metrics import Metrics
+from ugc_api.openapi import Problem
 from ugc_api.rate_limit import WINDOW_S, RateLimitedError
 
 
@@ -33,12 +34,7 @@ def problem(status: HTTPStatus, kind: str, detail: str, **headers: str) -> Respo
         detail: a sentence for the client's author.
         headers: of the answer, `_` for `-`.
     """
-    body = {
-        "type": f"urn:ugc:problem:{kind}",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": detail,
-    }
+    body = Problem(f"urn:ugc:problem:{kind}", status.phrase, status.value, detail)
     response = Response(
         msgspec.json.encode(body), status.value, content_type="application/problem+json"
     )
