@@ -74,7 +74,7 @@ class Bench:
         letter_box = MemoryLetterBox(self.letters, self.source)
         deliverer = Deliverer(
             routes={ONE.topic: Route(VIEWS, "ugc.views")},
-            writer=self.tables,
+            writer_of=lambda _: self.tables,
             tables=self.tables,
             dead_letters=self.letters,
             letter_box=letter_box,
@@ -86,7 +86,7 @@ class Bench:
         self.pipeline = Pipeline(
             source=self.source,
             offset_log=self.log,
-            writer=self.tables,
+            sink_clock=self.tables,
             deliverer=deliverer,
             performer=Performer(deliverer=deliverer, tables=self.tables, letter_box=letter_box),
             rules=Rules(timing=Timing(deadline_s=60), decoder="d", shards=1),

@@ -1,4 +1,5 @@
 import pytest
+from ugc_etl.operations.settings import ToolSettings
 from ugc_etl.settings import MigrateSettings, Settings
 from ugc_settings import SettingsError, describe, load
 
@@ -28,12 +29,25 @@ def test_the_least_that_must_be_set():
         ({"BATCH_MAX_ROWS": "2000000"}, "BATCH_MAX_ROWS"),
         ({"CLICKHOUSE_DATABASE": "a; DROP"}, "CLICKHOUSE_DATABASE"),
         ({"CLICKHOUSE_SECURE": "perhaps"}, "CLICKHOUSE_SECURE"),
+        ({"CLICKHOUSE_SHARDS": "a,,b"}, "CLICKHOUSE_SHARDS"),
+        ({"CLICKHOUSE_SHARDS": "a:port"}, "CLICKHOUSE_SHARDS"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(wrong, says):
     with pytest.raises(SettingsError, match=says) as caught:
         load(Settings, LEAST | wrong)
     assert "short" not in str(caught.value)
+
+
+def test_shards_have_addresses_of_their_own_or_the_host_is_the_one():
+    assert load(Settings, LEAST).clickhouse.shard_addresses == (("c", 9000),)
+    several = {"CLICKHOUSE_SHARDS": "a,b:9440,c-2.ch.svc", "CLICKHOUSE_PORT": "9001"}
+    assert load(Settings, LEAST | several).clickhouse.shard_addresses == (
+        ("a", 9001), ("b", 9440), ("c-2.ch.svc", 9001),
+    )  # fmt: skip
+    with pytest.raises(SettingsError, match="CLICKHOUSE_CLUSTER is empty"):
+        load(ToolSettings, LEAST | several)
+    load(ToolSettings, LEAST | several | {"CLICKHOUSE_CLUSTER": "main"})
 
 
 def test_every_setting_says_what_it_is_and_secrets_stay_secret():

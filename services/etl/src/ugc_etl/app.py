@@ -15,6 +15,7 @@ from ugc_events import FAMILIES
 from ugc_events.registry import DEAD_LETTER_GRACE_MS, DEAD_LETTERS_TOPIC
 
 from ugc_etl.adapters.clickhouse import ClickHouse, ClickHouseAddress
+from ugc_etl.adapters.clickhouse_shards import ClickHouseShards
 from ugc_etl.adapters.clickhouse_tables import ClickHouseTables
 from ugc_etl.adapters.kafka import GroupOffsetLog, KafkaDeadLetters, KafkaSource
 from ugc_etl.adapters.kafka_tools import KafkaTools
@@ -48,7 +49,7 @@ class World:
 
     pipeline: Pipeline
     source: KafkaSource
-    clickhouse: ClickHouse
+    shards: ClickHouseShards
     deployment: Deployment
     health: Health
     port: int
@@ -60,7 +61,7 @@ class World:
         failures = 0
         while not stop.is_set():
             self.health.turned()
-            what = missing(self.source, self.clickhouse, self.deployment)
+            what = missing(self.source, self.shards.servers, self.deployment)
             self.health.waiting_for(what)
             if not what:
                 outage.worked(time.monotonic())
@@ -85,7 +86,7 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
     # A poll, a commit and a rebalance may each take their time-out in one turn.
     health = Health(time.monotonic, stuck_after_s=settings.shutdown_grace_s + 60)
     probes = serve(settings.metrics_host, settings.metrics_port, health, metrics)
-    clickhouse = open_clickhouse(settings.clickhouse, settings.insert_timeout_s)
+    shards = open_shards(settings.clickhouse, settings.insert_timeout_s)
     source = KafkaSource(
         connection,
         group_id=settings.kafka_group_id,
@@ -94,7 +95,7 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
         session_timeout_ms=settings.kafka_session_timeout_ms,
     )
     dead_letters = KafkaDeadLetters(connection, topic=prefix + DEAD_LETTERS_TOPIC)
-    tables = ClickHouseTables(clickhouse, deployment)
+    tables = ClickHouseTables(shards, deployment)
     tools = KafkaTools(connection)
     letter_box = TopicLetterBox(tools, prefix + DEAD_LETTERS_TOPIC, time.time)
     executor = futures.ThreadPoolExecutor(settings.insert_threads, "insert")
@@ -103,7 +104,7 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
             family.topic_of(prefix): Route(family, deployment.local(family.table))
             for family in FAMILIES
         },
-        writer=clickhouse,
+        writer_of=shards.server,
         tables=tables,
         dead_letters=dead_letters,
         letter_box=letter_box,
@@ -115,7 +116,7 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
     pipeline = Pipeline(
         source=source,
         offset_log=GroupOffsetLog(source),
-        writer=clickhouse,
+        sink_clock=shards,
         deliverer=deliverer,
         performer=Performer(deliverer=deliverer, tables=tables, letter_box=letter_box),
         rules=Rules(
@@ -125,7 +126,7 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
                 fence_s=2 * DEAD_LETTER_GRACE_MS / 1000,
             ),
             decoder=contract_version(FAMILIES),
-            shards=1,
+            shards=len(shards.servers),
         ),
         policy=BatchPolicy(
             max_rows=settings.batch_max_rows,
@@ -148,11 +149,11 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
         health=health,
     )
     try:
-        yield World(pipeline, source, clickhouse, deployment, health, int(probes.server_address[1]))
+        yield World(pipeline, source, shards, deployment, health, int(probes.server_address[1]))
     finally:
         source.close()
         # Cut what is still in flight: the threads end with it.
-        clickhouse.close()
+        shards.close()
         dead_letters.close()
         tools.close()
         executor.shutdown(cancel_futures=True)
@@ -162,11 +163,26 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
 
 def open_clickhouse(settings: ClickHouseSettings, receive_timeout_s: float) -> ClickHouse:
     """The server of the settings; it connects when it is first asked."""
+    address = settings.clickhouse_host, settings.clickhouse_port
+    return _open_server(settings, address, receive_timeout_s)
+
+
+def open_shards(settings: ClickHouseSettings, receive_timeout_s: float) -> ClickHouseShards:
+    """The servers that take rows; they connect when they are first asked."""
+    return ClickHouseShards(
+        [_open_server(settings, address, receive_timeout_s) for address in settings.shard_addresses]
+    )
+
+
+def _open_server(
+    settings: ClickHouseSettings, address: tuple[str, int], receive_timeout_s: float
+) -> ClickHouse:
     compression = settings.clickhouse_compression
+    host, port = address
     return ClickHouse(
         ClickHouseAddress(
-            host=settings.clickhouse_host,
-            port=settings.clickhouse_port,
+            host=host,
+            port=port,
             user=settings.clickhouse_user,
             password=settings.clickhouse_password.reveal(),
             secure=settings.clickhouse_secure,

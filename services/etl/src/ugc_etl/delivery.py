@@ -71,7 +71,7 @@ class Deliverer:
         self,
         *,
         routes: Mapping[str, Route],
-        writer: TableWriter,
+        writer_of: Callable[[int], TableWriter],
         tables: Tables,
         dead_letters: DeadLetters,
         letter_box: LetterBox,
@@ -83,7 +83,7 @@ class Deliverer:
         """`routes` is by topic; `wall_s` tells the time of day, seconds since the epoch."""
         self._routes = routes
         self._decoders = {topic: Decoder(route.family) for topic, route in routes.items()}
-        self._writer = writer
+        self._writer_of = writer_of
         self._tables = tables
         self._dead_letters = dead_letters
         self._letter_box = letter_box
@@ -135,7 +135,7 @@ class Deliverer:
                 INSERT_BY.name, INSERT_BY.type, intent.insert_by_s, block.rows
             )
             started_s = self._monotonic_s()
-            self._writer.insert(
+            self._writer_of(intent.shard).insert(
                 intent.table, block.replacing(deadline), insert_token(batch.partition, intent)
             )
             delivery.insert_s = self._monotonic_s() - started_s

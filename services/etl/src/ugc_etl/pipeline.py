@@ -24,7 +24,7 @@ from ugc_etl.lane import Lane
 from ugc_etl.metrics import Metrics
 from ugc_etl.outage import Outage
 from ugc_etl.performer import Performer, Slow
-from ugc_etl.ports import OffsetLog, OutcomeUnknownError, RefusedError, Source, TableWriter
+from ugc_etl.ports import OffsetLog, OutcomeUnknownError, RefusedError, SinkClock, Source
 from ugc_etl.probes import Health
 from ugc_etl.protocol import Course, Mark, Rules
 from ugc_etl.protocol.actions import Commit, Deliver, Reread, Skip, Stop, Wait
@@ -97,7 +97,7 @@ class Pipeline:
         *,
         source: Source,
         offset_log: OffsetLog,
-        writer: TableWriter,
+        sink_clock: SinkClock,
         deliverer: Deliverer,
         performer: Performer,
         rules: Rules,
@@ -109,7 +109,7 @@ class Pipeline:
     ) -> None:
         self._source = source
         self._offset_log = offset_log
-        self._writer = writer
+        self._sink_clock = sink_clock
         self._deliverer = deliverer
         self._performer = performer
         self._rules = rules
@@ -188,7 +188,7 @@ class Pipeline:
         """Perform actions until one takes time; a commit that is due is returned."""
         course = lane.course
         while lane.task is None and lane.retry_at_s <= now_s:
-            sink_now_s = self._writer.now_s()
+            sink_now_s = self._sink_clock.now_s()
             if course.wants_batch and age_s is not None:
                 batch = lane.next_batch(now_s, age_s)
                 if batch is not None:
@@ -241,7 +241,7 @@ class Pipeline:
         if isinstance(fact, Delivered):
             lane.delivered()
         if fact is not None:
-            lane.course.hear(fact, self._writer.now_s())
+            lane.course.hear(fact, self._sink_clock.now_s())
 
     def _commit(self, marks: Mapping[Partition, Mark], now_s: float) -> bool:
         """Record marks, all in one commit; whether it was acknowledged."""
@@ -256,7 +256,7 @@ class Pipeline:
         self._commits.worked(now_s)
         for lane in lanes:
             lane.failures = 0
-            lane.course.hear(Committed(), self._writer.now_s())
+            lane.course.hear(Committed(), self._sink_clock.now_s())
             intent = marks[lane.partition].intent
             if intent is not None:
                 lane.fit(intent)
@@ -336,7 +336,7 @@ class Pipeline:
             earliest, end = bounds[partition]
             found = marks.get(partition)
             course = Course(partition, self._deliverer.route(partition).table, self._rules)
-            course.hear(Assigned(found, earliest, end), self._writer.now_s())
+            course.hear(Assigned(found, earliest, end), self._sink_clock.now_s())
             ours = isinstance(found, Mark) and self._rules.is_of_this_life(found, partition)
             intent = found.intent if isinstance(found, Mark) and ours else None
             start = max(course.offset, earliest)

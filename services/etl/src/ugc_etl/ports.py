@@ -95,11 +95,15 @@ class OffsetLog(Protocol):
         """
 
 
-class TableWriter(Protocol):
-    """Inserts blocks. May be used by several threads at once."""
+class SinkClock(Protocol):
+    """The sink's own clock."""
 
     def now_s(self) -> float:
-        """The sink's own clock, seconds since the epoch; asks nobody."""
+        """Seconds since the epoch; asks nobody."""
+
+
+class TableWriter(Protocol):
+    """Inserts blocks into one shard. May be used by several threads at once."""
 
     def insert(self, table: str, block: Block, token: str) -> None:
         """Insert the block whole into `table`; returns when the sink has acknowledged it.
@@ -108,9 +112,6 @@ class TableWriter(Protocol):
         TooLateError, DataRefusedError, and RefusedError for any other no. None of them means
         that nothing landed.
         """
-
-    def close(self) -> None:
-        """Cut every connection, those in use too."""
 
 
 class Tables(Protocol):

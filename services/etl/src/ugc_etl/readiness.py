@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ugc_events import FAMILIES
@@ -24,22 +25,23 @@ class ClockedClient(SchemaClient, Protocol):
         """Measure the sink's clock."""
 
 
-def missing(source: Source, client: ClockedClient, deployment: Deployment) -> str:
-    """What is not there yet, in words; empty when all is.
+def missing(source: Source, shards: Sequence[ClockedClient], deployment: Deployment) -> str:
+    """What is not there yet, on every shard, in words; empty when all is.
 
     Raises RefusedError where waiting cannot help.
     """
     try:
         if topics := source.missing_topics():
             return f"waiting for topics: {', '.join(topics)}"
-        client.read_clock()
-        version = current_version(client, deployment)
-        if version < required_version:
-            return (
-                f"waiting for the schema: version {version} of {deployment.database} is below "
-                f"{required_version}; `etl migrate` brings it there"
-            )
-        _check_columns(client, deployment)
+        for client in shards:
+            client.read_clock()
+            version = current_version(client, deployment)
+            if version < required_version:
+                return (
+                    f"waiting for the schema: version {version} of {deployment.database} is below "
+                    f"{required_version}; `etl migrate` brings it there"
+                )
+            _check_columns(client, deployment)
     except (OutcomeUnknownError, ServerRefused) as error:
         return f"waiting for a store: {error}"
     return ""

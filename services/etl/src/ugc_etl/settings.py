@@ -11,6 +11,7 @@ from ugc_settings import KafkaSettings, Secret
 from ugc_etl.pseudonym import MAX_KEY_BYTES, MIN_KEY_BYTES
 
 _NONE = Secret()
+_Address = r"[^,:\s]+(:[1-9][0-9]{0,4})?"
 _Name = r"\A[A-Za-z_][A-Za-z0-9_]*\Z"
 
 
@@ -18,10 +19,20 @@ _Name = r"\A[A-Za-z_][A-Za-z0-9_]*\Z"
 class ClickHouseSettings:
     """How to reach ClickHouse, and the names of the platform's databases."""
 
-    clickhouse_host: Annotated[str, Meta(description="host of the server")]
+    clickhouse_host: Annotated[
+        str, Meta(description="host of the server; of a cluster any, for migrations and commands")
+    ]
     clickhouse_port: Annotated[
         int, Meta(description="port of the native protocol", ge=1, le=65535)
     ] = 9000
+    clickhouse_shards: Annotated[
+        str,
+        Meta(
+            description="where rows go: host or host:port of each shard, in the order of their "
+            "numbers, with commas between; empty: to CLICKHOUSE_HOST",
+            pattern=rf"\A({_Address}(,{_Address})*)?\Z",
+        ),
+    ] = ""
     clickhouse_user: Annotated[str, Meta(description="user that inserts")] = "default"
     clickhouse_password: Annotated[Secret, Meta(description="the user's password")] = _NONE
     clickhouse_secure: Annotated[bool, Meta(description="TLS")] = False
@@ -40,6 +51,14 @@ class ClickHouseSettings:
     clickhouse_cluster: Annotated[
         str, Meta(description="name of the cluster; empty for a single server")
     ] = ""
+
+    @property
+    def shard_addresses(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each shard."""
+        if not self.clickhouse_shards:
+            return ((self.clickhouse_host, self.clickhouse_port),)
+        parted = (each.partition(":") for each in self.clickhouse_shards.split(","))
+        return tuple((host, int(port or self.clickhouse_port)) for host, _, port in parted)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from samples import partition, records, views
 from stores import connect, eventually, new_deployment
 from ugc_etl.adapters import clickhouse as adapter
 from ugc_etl.adapters.clickhouse import ClickHouse
+from ugc_etl.adapters.clickhouse_shards import ClickHouseShards
 from ugc_etl.adapters.clickhouse_tables import ClickHouseTables
 from ugc_etl.adapters.memory import MemoryTables
 from ugc_etl.decode import Decoder
@@ -72,6 +73,10 @@ class Server:
     def table(self) -> str:
         return self.deployment.local("views")
 
+    @property
+    def tables(self) -> ClickHouseTables:
+        return ClickHouseTables(ClickHouseShards([self.client]), self.deployment)
+
     def count(self, table: str) -> int:
         return self.client.execute(f"SELECT count() FROM {self.deployment.table(table)}")[0][0]
 
@@ -91,7 +96,7 @@ def place(request) -> Place:
         memory = MemoryTables(clock_s=time.time())
         return Place(memory, memory, "ugc.views")
     server = request.getfixturevalue("server")
-    return Place(ClickHouseTables(server.client, server.deployment), server.client, server.table)
+    return Place(server.tables, server.client, server.table)
 
 
 def test_an_empty_table_has_landed_nothing_and_covers_nothing(place):
@@ -157,7 +162,7 @@ def test_rows_after_their_deadline_are_refused_as_late(place):
 
 @pytest.mark.integration
 def test_marts_are_rebuilt_from_the_rows_of_a_range(server):
-    tables = ClickHouseTables(server.client, server.deployment)
+    tables = server.tables
     place = Place(tables, server.client, server.table)
     place.insert(place.intent(0, 50))
     whole = f"SELECT * FROM {server.deployment.analytics_database}.viewings ORDER BY ALL"
@@ -176,7 +181,7 @@ def test_marts_are_rebuilt_from_the_rows_of_a_range(server):
 @pytest.mark.integration
 def test_a_repetition_heals_a_view_that_failed(server):
     """The rows are in, the mart is not: the same token gives the mart what it missed."""
-    place = Place(ClickHouseTables(server.client, server.deployment), server.client, server.table)
+    place = Place(server.tables, server.client, server.table)
     database = server.deployment.database
     server.client.execute(f"CREATE TABLE {database}.fuse (on UInt8) ENGINE = MergeTree ORDER BY on")
     server.client.execute(f"INSERT INTO {database}.fuse VALUES (1)")
@@ -200,7 +205,7 @@ def test_a_repetition_heals_a_view_that_failed(server):
 
 @pytest.mark.integration
 def test_a_running_insert_is_seen_by_its_token_and_killed(server):
-    place = Place(ClickHouseTables(server.client, server.deployment), server.client, server.table)
+    place = Place(server.tables, server.client, server.table)
     database = server.deployment.database
     server.client.execute(
         f"CREATE MATERIALIZED VIEW {database}.slow_mv TO {server.deployment.local('audience')} AS "
@@ -235,7 +240,7 @@ def test_a_client_that_stops_in_mid_insert_cannot_land_after_its_deadline(clickh
     """The server has the query, not the rows; the client goes on when the deadline is over."""
     stopped = connect(clickhouse)
     stopped.read_clock()
-    place = Place(ClickHouseTables(server.client, server.deployment), stopped, server.table)
+    place = Place(server.tables, stopped, server.table)
     intent = place.intent(0, 3, insert_by_s=int(stopped.now_s()) + 2)
     waiting = threading.Event()
     go_on = threading.Event()

@@ -70,7 +70,7 @@ def insert(stage, values, family="views", first=0, number=0):
     ]
     decoded = Decoder(FAMILY[family]).decode(records_of(partition, stored), 0)[partition]
     clock = Clock(time.monotonic, time.sleep)
-    once = RowsOnce(stage.sql, stage.sql, stage.deployment, clock, pseudonym_key=KEY)
+    once = RowsOnce(stage.sql, [stage.sql], stage.deployment, clock, pseudonym_key=KEY)
     place, until_s = f"{first}-{first + len(values)}", stage.lease().until_s()
     once.insert(FAMILY[family], partition, decoded.rows, place=place, until_s=until_s)
 

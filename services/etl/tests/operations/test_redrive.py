@@ -30,7 +30,7 @@ def redrive_of(stage, **changes):
         "families": {stage.topic: VIEWS},
         "letters_topic": stage.letters_topic,
         "group": stage.group,
-        "rows": RowsOnce(stage.sql, stage.sql, stage.deployment, clock, pseudonym_key=KEY),
+        "rows": RowsOnce(stage.sql, [stage.sql], stage.deployment, clock, pseudonym_key=KEY),
         "erased": ErasedList(stage.sql, stage.deployment, clock),
         "pseudonym_key": KEY,
         "now_ms": stage.now_ms,
@@ -159,7 +159,7 @@ def test_an_answer_that_is_lost_is_asked_for_again_with_the_same_token(stage):
                 raise OutcomeUnknownError("no answer")
 
     clock = Clock(time.monotonic, lambda _: None)
-    rows = RowsOnce(stage.sql, Forgetful(stage.sql), stage.deployment, clock, pseudonym_key=KEY)
+    rows = RowsOnce(stage.sql, [Forgetful(stage.sql)], stage.deployment, clock, pseudonym_key=KEY)
     run(stage, redrive_of(stage, rows=rows))
     assert tokens[0] == tokens[1]
     assert tokens[0].startswith(f"{stage.partition().topic_id}:0:0-1:")

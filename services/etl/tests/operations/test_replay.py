@@ -61,7 +61,7 @@ def replayer_of(stage, state=None):
             kafka, stage.group, sql, stage.deployment, VIEWS,
             ErasedList(sql, stage.deployment, clock), KEY, stage.now_ms, lease,
         ),
-        RowsOnce(sql, sql, stage.deployment, clock, pseudonym_key=KEY),
+        RowsOnce(sql, [sql], stage.deployment, clock, pseudonym_key=KEY),
         lease,
         Pace(1e9, clock),
         lambda _: None,
@@ -90,7 +90,7 @@ def insert_old(stage, offsets, values):
     rows = Decoder(VIEWS).decode(records_of(partition, stored), 0)[partition].rows
     rows["position_ms"][:] = 59 * 60_000
     clock = Clock(time.monotonic, time.sleep)
-    RowsOnce(stage.sql, stage.sql, stage.deployment, clock, pseudonym_key=KEY).insert(
+    RowsOnce(stage.sql, [stage.sql], stage.deployment, clock, pseudonym_key=KEY).insert(
         VIEWS, partition, rows, place="old", until_s=stage.lease().until_s()
     )
 

@@ -88,9 +88,12 @@ class ClickHouseAddress:
 
 
 class ClickHouse:
-    """A server: the pipeline's TableWriter and the migrations' SchemaClient.
+    """A server: the pipeline's TableWriter of a shard and the migrations' SchemaClient.
 
     A connection is used by one thread at a time; there are as many as threads that ask at once.
+
+    Attributes:
+        clock_read_at_s: when its clock was measured last, by ours.
     """
 
     def __init__(self, address: ClickHouseAddress, wall_s: Callable[[], float]) -> None:
@@ -101,7 +104,7 @@ class ClickHouse:
         self._in_use: set[Client] = set()
         self._closed = False
         self._clock_offset_s: float | None = None
-        self._clock_read_at_s = 0.0
+        self.clock_read_at_s = 0.0
 
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
         """Run one statement. Raises ServerRefused, OutcomeUnknownError."""
@@ -124,7 +127,7 @@ class ClickHouse:
         [(now_ms,)] = self.execute("SELECT toUnixTimestamp64Milli(now64(3))")
         after_s = self._wall_s()
         self._clock_offset_s = now_ms / 1000 - (before_s + after_s) / 2
-        self._clock_read_at_s = after_s
+        self.clock_read_at_s = after_s
 
     def insert(self, table: str, block: Block, token: str) -> None:
         """Insert the block under its token; one block in one part."""
@@ -132,7 +135,7 @@ class ClickHouse:
         query = f"INSERT INTO {table} ({columns}) VALUES"
         settings = self._insert_settings(token)
         try:
-            if abs(self._wall_s() - self._clock_read_at_s) > _CLOCK_TTL_S:
+            if abs(self._wall_s() - self.clock_read_at_s) > _CLOCK_TTL_S:
                 self.read_clock()
             with self._connection() as client, client.disconnect_on_error(query, settings):
                 connection = client.connection

@@ -9,6 +9,7 @@ from uuid import UUID
 from ugc_events import Family
 
 from ugc_etl.adapters.clickhouse import ClickHouse
+from ugc_etl.adapters.clickhouse_shards import ClickHouseShards
 from ugc_etl.erasure import ErasedViewers, erased_viewers_sql, ledger_sql
 from ugc_etl.operations.marts import MARTS, rebuild
 from ugc_etl.operations.rows_once import RUNNING_INSERT
@@ -23,36 +24,49 @@ _REBUILD_OFFSETS = 1_000_000
 
 
 class ClickHouseTables:
-    """The pipeline's Tables. On a cluster every replica of every shard is asked."""
+    """The pipeline's Tables. Every replica of every shard is asked.
 
-    def __init__(self, clickhouse: ClickHouse, deployment: Deployment) -> None:
-        self._clickhouse = clickhouse
+    On a cluster one server asks them all; servers that are no cluster are asked one by one.
+    """
+
+    def __init__(self, shards: ClickHouseShards, deployment: Deployment) -> None:
+        self._shards = shards
         self._deployment = deployment
 
     def read_back(self, family: Family, partition: Partition, asked: ReadBack) -> Evidence:
         """Three statements, in this order."""
         intent = asked.intent
-        now_s = self._now_s()
-        running = self._running(partition, asked.generation)
+        server = self._shards.server(0 if intent is None else intent.shard)
+        servers = self._servers(server)
+        now_s = _now_s(server)
+        running = self._running(servers, partition, asked.generation)
         own = "0"
         if intent is not None:
             own = (
                 f"_offset < {intent.end} AND _attempt = {intent.attempt}"
                 f" AND _insert_by = toDateTime({intent.insert_by_s})"
             )
-        [(rows, others)] = self._ask(
+        counted = _ask_each(
+            servers,
             f"SELECT countIf({own}), countIf(NOT ({own}))"
             f" FROM {self._everywhere(family.table)}"
-            f" WHERE {_rows_of(partition, asked.generation)} AND _offset >= {asked.offset}"
+            f" WHERE {_rows_of(partition, asked.generation)} AND _offset >= {asked.offset}",
         )
-        return Evidence(server_now_s=now_s, running=running, rows=int(rows), others=others > 0)
+        return Evidence(
+            server_now_s=now_s,
+            running=running,
+            rows=sum(int(rows) for rows, _ in counted),
+            others=any(others > 0 for _, others in counted),
+        )
 
     def survey(
         self, family: Family, partition: Partition, asked: Survey, letters: Callable[[], Ranges]
     ) -> Surveyed:
         """The clock, what runs, letters, then rows and ledger in one statement."""
-        now_s = self._now_s()
-        running = self._running(partition, asked.generation)
+        servers = self._servers(self._shards.server(0))
+        # Nobody knows which shard has an insert in flight: the slowest clock counts.
+        now_s = min(_now_s(server) for server in self._shards.servers)
+        running = self._running(servers, partition, asked.generation)
         parts = list(letters().parts)
         of_ledger = (
             f"topic_id = toUUID('{UUID(partition.topic_id)}')"
@@ -62,13 +76,14 @@ class ClickHouseTables:
             f"FROM {self._everywhere(family.table)}"
             f" WHERE {_rows_of(partition, asked.generation)} AND _offset >= {asked.start}"
         )
-        found = self._ask(
+        found = _ask_each(
+            servers,
             "SELECT min(o), max(o) + 1, max(a) FROM ("
             " SELECT o, max(a) AS a, o - row_number() OVER (ORDER BY o) AS run FROM ("
             f"SELECT _offset AS o, toInt32(_attempt) AS a {rows}"
             " UNION ALL SELECT offset, toInt32(-1)"
             f" FROM {self._deployment.table('erased_places')} WHERE {of_ledger}"
-            ") GROUP BY o) GROUP BY run"
+            ") GROUP BY o) GROUP BY run",
         )
         parts += [(int(start), int(end)) for start, end, _ in found]
         return Surveyed(
@@ -82,44 +97,49 @@ class ClickHouseTables:
         """KILL QUERY, until nothing runs."""
         cluster = self._deployment.cluster
         on_cluster = f" ON CLUSTER '{cluster}'" if cluster else ""
-        self._ask(f"KILL QUERY{on_cluster} WHERE {_inserts_of(partition, generation)} SYNC")
+        _ask_each(
+            self._servers(self._shards.server(0)),
+            f"KILL QUERY{on_cluster} WHERE {_inserts_of(partition, generation)} SYNC",
+        )
 
     def rebuild_marts(self, family: Family, partition: Partition, start: int, end: int) -> None:
         """INSERT SELECT of the views' own queries, piece by piece."""
         for first in range(start, end, _REBUILD_OFFSETS):
             last = min(first + _REBUILD_OFFSETS, end)
             rows = f"{_rows_of(partition, None)} AND _offset >= {first} AND _offset < {last}"
-            for mart in MARTS:
-                if mart.raw_table == family.table:
-                    rebuild(_Asking(self._ask), self._deployment, mart, rows)
+            for server in self._servers(self._shards.server(0)):
+                for mart in MARTS:
+                    if mart.raw_table == family.table:
+                        rebuild(_Asking(server.ask), self._deployment, mart, rows)
 
     def erased_viewers(self) -> ErasedViewers:
         """The table of erased viewers."""
-        return ErasedViewers.of(self._ask(erased_viewers_sql(self._deployment)))
+        return ErasedViewers.of(self._shards.server(0).ask(erased_viewers_sql(self._deployment)))
 
     def enter_ledger(self, partition: Partition, offsets: Sequence[int]) -> None:
         """One INSERT."""
         if offsets:
-            self._ask(ledger_sql(self._deployment, partition.topic_id, partition.number, offsets))
+            self._shards.server(0).ask(
+                ledger_sql(self._deployment, partition.topic_id, partition.number, offsets)
+            )
 
-    def _ask(self, sql: str) -> list[tuple[Any, ...]]:
-        return self._clickhouse.ask(sql)
+    def _servers(self, server: ClickHouse) -> Sequence[ClickHouse]:
+        """Those to be asked so that everything is: of a cluster, one is enough."""
+        return [server] if self._deployment.cluster else self._shards.servers
 
-    def _now_s(self) -> float:
-        [(now_ms,)] = self._ask("SELECT toUnixTimestamp64Milli(now64(3))")
-        return float(now_ms) / 1000
-
-    def _running(self, partition: Partition, generation: int) -> bool:
+    def _running(
+        self, servers: Sequence[ClickHouse], partition: Partition, generation: int
+    ) -> bool:
         cluster = self._deployment.cluster
         processes = (
             f"clusterAllReplicas('{cluster}', system.processes)"
             if cluster
             else ("system.processes")
         )
-        [(count,)] = self._ask(
-            f"SELECT count() FROM {processes} WHERE {_inserts_of(partition, generation)}"
+        counted = _ask_each(
+            servers, f"SELECT count() FROM {processes} WHERE {_inserts_of(partition, generation)}"
         )
-        return int(count) > 0
+        return any(count > 0 for (count,) in counted)
 
     def _everywhere(self, table: str) -> str:
         deployment = self._deployment
@@ -127,6 +147,16 @@ class ClickHouseTables:
             return deployment.local(table)
         database, _, local = deployment.local(table).partition(".")
         return f"clusterAllReplicas('{deployment.cluster}', {database}, {local})"
+
+
+def _ask_each(servers: Sequence[ClickHouse], sql: str) -> list[tuple[Any, ...]]:
+    """The rows of every server's answer."""
+    return [row for server in servers for row in server.ask(sql)]
+
+
+def _now_s(server: ClickHouse) -> float:
+    [(now_ms,)] = server.ask("SELECT toUnixTimestamp64Milli(now64(3))")
+    return float(now_ms) / 1000
 
 
 class _Asking:

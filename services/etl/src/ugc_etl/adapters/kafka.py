@@ -429,6 +429,8 @@ class KafkaDeadLetters:
                 "delivery.timeout.ms": int(delivery_timeout_s * 1000),
                 # A dead letter is a record plus what is said of it.
                 "message.max.bytes": 2 * 1024 * 1024,
+                # Every letter in it is a copy of one that its batch holds, for all batches at once.
+                "queue.buffering.max.kbytes": 4 * 1024,
                 "compression.type": "lz4",
                 "logger": log,
             }

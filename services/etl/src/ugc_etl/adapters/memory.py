@@ -250,9 +250,6 @@ class MemoryTables:
         self._answer()
         self.ledger |= {(partition.topic_id, partition.number, offset) for offset in offsets}
 
-    def close(self) -> None:
-        """Nothing is held."""
-
     def _answer(self) -> None:
         if self.answers:
             raise self.answers.popleft()

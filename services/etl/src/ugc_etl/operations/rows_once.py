@@ -7,7 +7,7 @@ declared or never. Within that time its token makes a repetition empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -18,6 +18,7 @@ from ugc_etl.erasure import ERASED_VIEWERS_REFRESH_S, ErasedViewers, erased_view
 from ugc_etl.native_block import Block, constant_column
 from ugc_etl.operations.ports import Sql
 from ugc_etl.ports import OutcomeUnknownError
+from ugc_etl.protocol.intent import shard_of
 from ugc_etl.records import Partition
 from ugc_etl.row_table import Rows
 from ugc_etl.rows import INSERT_BY, block_of
@@ -91,14 +92,15 @@ class RowsOnce:
     def __init__(
         self,
         sql: Sql,
-        writer: BlockWriter,
+        writers: Sequence[BlockWriter],
         deployment: Deployment,
         clock: Clock,
         *,
         pseudonym_key: bytes,
     ) -> None:
+        """`writers` are those of the shards, in the order of their numbers."""
         self._sql = sql
-        self._writer = writer
+        self._writers = writers
         self._deployment = deployment
         self._clock = clock
         self._key = pseudonym_key
@@ -151,9 +153,10 @@ class RowsOnce:
         )
         table = self._deployment.local(family.table)
         token = command_token(partition, place, table, generation, until_s)
+        writer = self._writers[shard_of(partition, len(self._writers))]
         while True:
             try:
-                return self._writer.insert(table, block, token)
+                return writer.insert(table, block, token)
             except OutcomeUnknownError:
                 if self._clock.monotonic_s() + _AGAIN_AFTER_S >= give_up_at_s:
                     raise

@@ -22,6 +22,15 @@ class ToolSettings:
         str, Meta(description="consumer group of the ETL, whose offsets count", min_length=1)
     ] = "ugc-etl"
 
+    def __post_init__(self) -> None:
+        """Refuse what no command could answer for."""
+        clickhouse = self.clickhouse
+        if len(clickhouse.shard_addresses) > 1 and not clickhouse.clickhouse_cluster:
+            raise ValueError(
+                "CLICKHOUSE_CLUSTER is empty: no one of the servers in CLICKHOUSE_SHARDS sees the"
+                " rows of all"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class WriterSettings:

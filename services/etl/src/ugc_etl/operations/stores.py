@@ -21,8 +21,9 @@ from ugc_events.registry import DEAD_LETTER_GRACE_MS, DEAD_LETTERS_TOPIC
 from ugc_settings import SettingsError, load
 
 from ugc_etl.adapters.clickhouse import ClickHouse
+from ugc_etl.adapters.clickhouse_shards import ClickHouseShards
 from ugc_etl.adapters.kafka_tools import KafkaLeaseLog, KafkaTools
-from ugc_etl.app import deployment_of, open_clickhouse
+from ugc_etl.app import deployment_of, open_clickhouse, open_shards
 from ugc_etl.operations.coverage import TooScatteredError
 from ugc_etl.operations.lease import Lease, LeaseTerms
 from ugc_etl.operations.reread import Rereader
@@ -43,12 +44,15 @@ class Stores:
     """What a command works on.
 
     Attributes:
+        clickhouse: to be asked.
+        shards: where rows go.
         families: by topic, with the deployment's prefix.
         letters_topic: of the dead letters.
     """
 
     kafka: KafkaTools
     clickhouse: ClickHouse
+    shards: ClickHouseShards
     deployment: Deployment
     families: Mapping[str, Family]
     letters_topic: str
@@ -61,10 +65,12 @@ def open_stores(settings: ToolSettings) -> Iterator[Stores]:
     prefix = settings.kafka.kafka_topic_prefix
     kafka = KafkaTools(settings.kafka.librdkafka())
     clickhouse = open_clickhouse(settings.clickhouse, _ANSWER_S)
+    shards = open_shards(settings.clickhouse, _ANSWER_S)
     try:
         yield Stores(
             kafka,
             clickhouse,
+            shards,
             deployment_of(settings.clickhouse),
             {family.topic_of(prefix): family for family in FAMILIES},
             prefix + DEAD_LETTERS_TOPIC,
@@ -78,6 +84,7 @@ def open_stores(settings: ToolSettings) -> Iterator[Stores]:
         sys.exit(130)
     finally:
         clickhouse.close()
+        shards.close()
         kafka.close()
 
 
@@ -138,7 +145,7 @@ def rows_once(stores: Stores, settings: WriterSettings) -> RowsOnce:
     """What inserts rows for the commands."""
     return RowsOnce(
         stores.clickhouse,
-        stores.clickhouse,
+        stores.shards.servers,
         stores.deployment,
         CLOCK,
         pseudonym_key=settings.pseudonym_key.reveal().encode(),

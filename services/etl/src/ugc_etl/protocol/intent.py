@@ -80,6 +80,11 @@ class Foreign:
     sentence: str
 
 
+def shard_of(partition: Partition, shards: int) -> int:
+    """The shard that takes the rows of a partition, of so many shards."""
+    return partition.number % shards
+
+
 def insert_token(partition: Partition, intent: Intent) -> str:
     """`topic_id:partition:start-end:table:generation:attempt`.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ugc_etl.protocol.facts import Evidence, Surveyed
-from ugc_etl.protocol.intent import Intent, Mark
+from ugc_etl.protocol.intent import Intent, Mark, shard_of
 from ugc_etl.records import Partition
 
 
@@ -82,7 +82,7 @@ class Rules:
 
     def shard_of(self, partition: Partition) -> int:
         """The shard of a new intent. One declared earlier keeps its own."""
-        return partition.number % self.shards
+        return shard_of(partition, self.shards)
 
     # Settling.
 
