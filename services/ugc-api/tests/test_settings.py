@@ -34,6 +34,7 @@ def test_every_setting_says_what_it_means() -> None:
         ({"API_BIND": "8080"}, ["API_BIND"]),
         ({"API_THREADS": "many", "LOG_LEVEL": "loud"}, ["API_THREADS", "LOG_LEVEL"]),
         ({"API_STOP_GRACE_S": "10"}, ["API_STOP_GRACE_S", "KAFKA_DELIVERY_TIMEOUT_MS"]),
+        ({"KAFKA_QUEUE_MAX_RECORDS": "999"}, ["KAFKA_QUEUE_MAX_RECORDS", "API_MAX_BATCH"]),
         ({"API_EVENTS_PER_MINUTE": "999"}, ["API_EVENTS_PER_MINUTE", "API_MAX_BATCH"]),
         ({"API_MAX_HELD_KBYTES": "1024"}, ["API_MAX_HELD_KBYTES", "API_MAX_BODY_BYTES"]),
     ],

@@ -35,6 +35,8 @@ class logger_class(Logger):  # type: ignore[misc]  # noqa: N801  # gunicorn's na
         self.cfg = cfg
         self.error_log.propagate = True
         logs.configure(_settings.log_level, hide=_settings.secrets())
+        # What it says of each request at debug is the path as it was asked for: anything at all.
+        self.error_log.setLevel(max(logging.INFO, logging.getLogger().level))
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """See gunicorn."""

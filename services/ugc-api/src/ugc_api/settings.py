@@ -148,6 +148,11 @@ class Settings:
                 f"API_MAX_HELD_KBYTES={self.api_max_held_kbytes} does not hold one request of "
                 f"API_MAX_BODY_BYTES={self.api_max_body_bytes}"
             )
+        if self.kafka_queue_max_records < self.api_max_batch:
+            raise ValueError(
+                f"KAFKA_QUEUE_MAX_RECORDS={self.kafka_queue_max_records} does not hold one request "
+                f"of API_MAX_BATCH={self.api_max_batch}"
+            )
         if 0 < self.api_events_per_minute < self.api_max_batch:
             raise ValueError(
                 f"API_EVENTS_PER_MINUTE={self.api_events_per_minute} is less than "
