@@ -81,8 +81,3 @@ def test_a_run_passes_only_where_nothing_is_missing_late_or_wrong():
     missing.verdict.missing = altered.verdict.altered = 1
     assert not missing.passed
     assert not altered.passed
-
-
-def test_every_kind_of_fault_has_a_name_of_its_own():
-    names = [kind.name for kind in KINDS]
-    assert len(set(names)) == len(names)
