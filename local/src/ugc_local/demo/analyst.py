@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+
+from ugc_local.tools.query import AskError, ask
 
 
 class QueryError(RuntimeError):
@@ -19,18 +19,15 @@ class Analyst:
     Args:
         url: of ClickHouse's HTTP interface.
         user: name of a user; with `password`.
-        timeout_s: longest wait for an answer.
     """
 
-    def __init__(self, url: str, user: str, password: str, timeout_s: float = 60.0) -> None:
-        self._address = urlsplit(url)
-        self._headers = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
-        self._timeout_s = timeout_s
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self._url = url
+        self._user = user, password
 
     def curl(self) -> str:
         """A command that reaches ClickHouse as this user; append a statement in quotes."""
-        user, key = self._headers["X-ClickHouse-User"], self._headers["X-ClickHouse-Key"]
-        return f"curl -sS {self._address.geturl()} -u {user}:{key} --data"
+        return f"curl -sS {self._url} -u {':'.join(self._user)} --data"
 
     def ask(self, sql: str, **settings: str) -> list[dict[str, Any]]:
         """Rows as dicts. 64-bit integers arrive as numbers."""
@@ -40,32 +37,24 @@ class Analyst:
     def stream(self, sql: str) -> Iterator[list[str]]:
         """Rows as lists of texts, one at a time, in memory that does not grow."""
         for line in self._lines(sql, "TabSeparated", {}):
-            yield line.decode().rstrip("\n").split("\t")
+            yield line.decode().split("\t")
 
-    def execute(self, sql: str, data: bytes = b"") -> None:
-        """Run a statement that answers nothing; `data` follows the statement of an INSERT."""
-        for _ in self._lines(sql, None, {}, data):
+    def execute(self, sql: str) -> None:
+        """Run a statement that answers nothing, such as an INSERT with its data behind it."""
+        for _ in self._lines(sql, "Null", {}):
             pass
 
-    def _lines(
-        self, sql: str, output_format: str | None, settings: dict[str, str], data: bytes = b""
-    ) -> Iterator[bytes]:
-        parameters = {**settings}
-        if output_format:
-            parameters["default_format"] = output_format
-        if data:
-            parameters["query"] = sql
-        host, port = self._address.hostname or "127.0.0.1", self._address.port
-        connection = http.client.HTTPConnection(host, port, timeout=self._timeout_s)
+    def _lines(self, sql: str, output_format: str, settings: dict[str, str]) -> Iterator[bytes]:
+        """The answer's lines without their ends. Raises QueryError, also in their middle."""
+        held = b""
         try:
-            connection.request(
-                "POST", "/?" + urlencode(parameters), data or sql.encode(), self._headers
+            pieces = ask(
+                self._url, self._user, sql, default_format=output_format, settings=settings
             )
-            response = connection.getresponse()
-            if response.status != http.client.OK:
-                raise QueryError(response.read().decode(errors="replace").strip())
-            yield from response
-        except (OSError, http.client.HTTPException) as error:
-            raise QueryError(f"ClickHouse at {self._address.netloc}: {error}") from error
-        finally:
-            connection.close()
+            for piece in pieces:
+                *lines, held = (held + piece).split(b"\n")
+                yield from lines
+        except AskError as error:
+            raise QueryError(str(error)) from error
+        if held:
+            yield held

@@ -195,7 +195,7 @@ class Demo:
 
 def load_catalogue(admin: Analyst, films: Iterable[Film]) -> None:
     """Tell ClickHouse the films' titles, genres and durations; the latest telling holds."""
-    rows = b"\n".join(
+    rows = "\n".join(
         json.dumps(
             {
                 "content_id": str(film.content_id),
@@ -204,12 +204,12 @@ def load_catalogue(admin: Analyst, films: Iterable[Film]) -> None:
                 "year": film.year,
                 "duration_ms": film.duration_ms,
             }
-        ).encode()
+        )
         for film in films
     )
     admin.execute(
-        "INSERT INTO ugc.films (content_id, title, genre, year, duration_ms) FORMAT JSONEachRow",
-        rows,
+        "INSERT INTO ugc.films (content_id, title, genre, year, duration_ms) "
+        f"FORMAT JSONEachRow\n{rows}"
     )
 
 
