@@ -1,5 +1,6 @@
 """What `submit` takes is what `decode_submission` takes, to the byte."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +14,14 @@ from ugc_events import (
     MAX_RECORD_BYTES,
     Event,
     Invalid,
+    Reason,
     Submitted,
     decode_record,
     decode_submission,
     encode_record,
     family_of,
     record_key,
+    session_pseudonym,
     split_lines,
     submit,
 )
@@ -119,7 +122,7 @@ def test_a_broken_text_is_judged_as_before(event: Event, data: st.DataObject) ->
 @given(events())
 def test_the_usual_spelling_goes_the_short_way(event: Event) -> None:
     item = msgspec.json.encode(form_of(event))
-    taken = module._usual(item, str(USER), event.received_at, lambda: OURS)
+    taken = module._usual(item, str(USER), event.received_at, lambda: OURS, 0)
     assert taken == reference(item, event.received_at)
     family = family_of(type(event))
     assert family in FAMILIES
@@ -155,3 +158,46 @@ def test_texts_are_remembered_in_bounds() -> None:
 def test_lines_are_split_without_the_blank_ones() -> None:
     assert split_lines(b'{"a":1}\r\n\n \n{"b":2}') == [b'{"a":1}\r', b'{"b":2}']
     assert split_lines(b" \n\t\r\n") == []
+
+
+@given(events(), st.booleans())
+def test_an_anonymous_event_is_its_sessions(event: Event, usual: bool) -> None:
+    form = form_of(event)
+    if not usual:
+        form["session_id"] = form["session_id"].upper()
+    (taken,) = submit(
+        [msgspec.json.encode(form)],
+        user_id=None,
+        received_at=event.received_at,
+        new_event_id=lambda: OURS,
+    )
+    assert isinstance(taken, Submitted)
+    pseudonym = session_pseudonym(str(event.session_id))
+    assert pseudonym.version == 5
+    assert pseudonym != event.session_id
+    own = msgspec.structs.replace(event, user_id=pseudonym, schema_version=event.VERSION)
+    assert (taken.key, taken.value) == (record_key(own), encode_record(own))
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@given(event=events())
+def test_what_is_older_than_is_taken_is_out_of_range(as_text: bool, event: Event) -> None:
+    form = form_of(event)
+    if as_text:
+        moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=event.occurred_at)
+        form["occurred_at"] = moment.isoformat()
+
+    def verdict(oldest: int) -> Submitted | Invalid:
+        (found,) = submit(
+            [msgspec.json.encode(form)],
+            user_id=USER,
+            received_at=event.received_at,
+            new_event_id=lambda: OURS,
+            oldest=oldest,
+        )
+        return found
+
+    assert isinstance(verdict(event.occurred_at), Submitted)
+    refused = verdict(event.occurred_at + 1)
+    assert isinstance(refused, Invalid)
+    assert (refused.field, refused.reason) == ("occurred_at", Reason.OUT_OF_RANGE)

@@ -26,7 +26,7 @@ from ugc_events.events import (
 )
 from ugc_events.registry import FAMILIES, Column, Family, TopicSpec, family_of, topics
 from ugc_events.submission import decode_submission
-from ugc_events.submitted_records import Submitted, submit
+from ugc_events.submitted_records import Submitted, session_pseudonym, submit
 from ugc_events.verdicts import Invalid, Reason
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "encode_record",
     "family_of",
     "record_key",
+    "session_pseudonym",
     "split_batch",
     "split_lines",
     "submit",

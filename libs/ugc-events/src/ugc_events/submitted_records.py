@@ -13,7 +13,7 @@ from datetime import datetime
 from operator import attrgetter
 from types import NoneType
 from typing import Any, Union, get_args
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 from msgspec import UNSET, UnsetType, inspect
@@ -22,11 +22,12 @@ from ugc_events.codec import MAX_RECORD_BYTES, bounds_of, encode_record, record_
 from ugc_events.events import EARLIEST_MS, LATEST_MS, Event
 from ugc_events.registry import FAMILIES
 from ugc_events.submission import SERVER_FIELDS, SubmittedTime, decode_submission, epoch_ms
-from ugc_events.verdicts import Invalid
+from ugc_events.verdicts import Invalid, Reason
 
 _MAX_KNOWN_TEXTS = 4096
 _ONE_SHAPE = b"00000000-0000-0000-0000-000000000000"
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789abcdef", b"0" * 15)
+_ANONYMOUS_SESSIONS = UUID("5b1f4b0a-6f0e-4c57-9a53-0d6f5c3c8a11")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -125,44 +126,75 @@ _forms: dict[type, _Form] = {
 _decode = msgspec.json.Decoder(Union[tuple(_forms)]).decode  # noqa: UP007
 
 
+def session_pseudonym(session_id: str) -> UUID:
+    """Whose events an anonymous session's are: always the same for it, and no real viewer's.
+
+    A UUID of version 5 in a namespace that nothing else uses; nobody can choose a session that
+    leads to a given viewer.
+    """
+    return uuid5(_ANONYMOUS_SESSIONS, session_id)
+
+
 def submit(
     items: Sequence[bytes],
     *,
-    user_id: UUID,
+    user_id: UUID | None,
     received_at: int,
     new_event_id: Callable[[], UUID],
+    oldest: int = EARLIEST_MS,
 ) -> list[Submitted | Invalid]:
     """Decode submitted events, each by itself.
 
     Args:
         items: one JSON object each, as `decode_submission` takes it.
-        user_id: whose they are, from the token.
+        user_id: whose they are, from the token; None for an anonymous viewer, whose events are
+            kept under `session_pseudonym`.
         received_at: the server's clock, ms since the epoch.
         new_event_id: called for each that came without an id.
+        oldest: the earliest `occurred_at` that is taken, ms since the epoch.
 
     Returns:
         For each the same verdict as `decode_submission`'s, or the event's record.
     """
-    user = str(user_id)
+    user = None if user_id is None else str(user_id)
     results: list[Submitted | Invalid] = []
     for item in items:
-        taken = _usual(item, user, received_at, new_event_id)
+        taken: Submitted | Invalid | None = _usual(item, user, received_at, new_event_id, oldest)
         if taken is None:
-            event = decode_submission(
-                item, user_id=user_id, received_at=received_at, new_event_id=new_event_id
-            )
-            if isinstance(event, Invalid):
-                results.append(event)
-                continue
-            taken = Submitted(
-                type(event), str(event.event_id), record_key(event), encode_record(event)
-            )
+            taken = _unusual(item, user_id, received_at, new_event_id, oldest)
         results.append(taken)
     return results
 
 
+def _unusual(
+    item: bytes,
+    user_id: UUID | None,
+    received_at: int,
+    new_event_id: Callable[[], UUID],
+    oldest: int,
+) -> Submitted | Invalid:
+    event = decode_submission(
+        item,
+        user_id=user_id or _ANONYMOUS_SESSIONS,
+        received_at=received_at,
+        new_event_id=new_event_id,
+    )
+    if isinstance(event, Invalid):
+        return event
+    if event.occurred_at < oldest:
+        return Invalid("occurred_at", Reason.OUT_OF_RANGE, "longer ago than is taken here")
+    if user_id is None:
+        user_id = session_pseudonym(str(event.session_id))
+        event = msgspec.structs.replace(event, user_id=user_id)
+    return Submitted(type(event), str(event.event_id), record_key(event), encode_record(event))
+
+
 def _usual(
-    item: bytes, user: str, received_at: int, new_event_id: Callable[[], UUID]
+    item: bytes,
+    user: str | None,
+    received_at: int,
+    new_event_id: Callable[[], UUID],
+    oldest: int,
 ) -> Submitted | None:
     if len(item) > MAX_RECORD_BYTES:
         return None
@@ -175,11 +207,12 @@ def _usual(
         record.occurred_at = epoch_ms(record.occurred_at)
         if not EARLIEST_MS <= record.occurred_at <= LATEST_MS:
             return None
+    if record.occurred_at < oldest:
+        return None
     if record.schema_version > form.version:
         return None
     record.schema_version = form.version
     record.received_at = received_at
-    record.user_id = user
     for values_of, slack in form.bounds:
         value, limit = values_of(record)
         if value > limit + slack:
@@ -197,6 +230,9 @@ def _usual(
         text = getattr(record, name)
         if text is not None and text.encode().translate(_DIGITS_TO_ZERO) != _ONE_SHAPE:
             return None
+    if user is None:
+        user = str(session_pseudonym(record.session_id))
+    record.user_id = user
     film = record.content_id if form.has_film else None
     key = user if film is None else f"{user}:{film}"
     return Submitted(form.event_type, event_id, key.encode(), _encode(record))

@@ -154,12 +154,19 @@ class Ingest:
         topic_prefix: of the topics' names.
         max_batch: most events of one body.
         new_event_id: called for each event that came without an id.
+        max_age_ms: how long ago an event may have occurred; None for any time.
     """
 
     def __init__(
-        self, *, topic_prefix: str, max_batch: int, new_event_id: Callable[[], UUID]
+        self,
+        *,
+        topic_prefix: str,
+        max_batch: int,
+        new_event_id: Callable[[], UUID],
+        max_age_ms: int | None = None,
     ) -> None:
         self._max_batch = max_batch
+        self._max_age_ms = max_age_ms
         self._new_event_id = new_event_id
         self._topics: dict[type[Event], str] = {
             event_type: family.topic_of(topic_prefix)
@@ -172,7 +179,7 @@ class Ingest:
         self,
         body: bytes,
         *,
-        user_id: UUID,
+        user_id: UUID | None,
         received_at_ms: int,
         traceparent: str | None,
         lines: bool = False,
@@ -181,7 +188,7 @@ class Ingest:
 
         Args:
             body: as it came, decompressed.
-            user_id: whose events these are.
+            user_id: whose events these are; None for an anonymous viewer's.
             received_at_ms: the server's clock, ms since the epoch; also the records' timestamp.
             traceparent: the request's header; passed on in the records where it is valid.
             lines: whether the client says that it is newline-delimited JSON.
@@ -194,6 +201,7 @@ class Ingest:
             user_id=user_id,
             received_at=received_at_ms,
             new_event_id=self._new_event_id,
+            oldest=0 if self._max_age_ms is None else received_at_ms - self._max_age_ms,
         )
         first = results[0]
         # Of an array the items were found to be JSON when it was split.

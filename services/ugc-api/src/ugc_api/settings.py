@@ -76,6 +76,25 @@ class Settings:
     api_max_body_bytes: Annotated[
         int, Meta(description="largest body of a request, in bytes", ge=1024)
     ] = 4 * 1024 * 1024
+    api_max_event_age_days: Annotated[
+        int,
+        Meta(description="how long ago an event may have occurred; 0 for any time", ge=0),
+    ] = 0
+    api_anonymous_viewers: Annotated[
+        Literal["refused", "pseudonym"],
+        Meta(
+            description="requests without a token: refused, or taken and kept under a pseudonym "
+            "of their session"
+        ),
+    ] = "refused"
+    api_cors_origins: Annotated[
+        str,
+        Meta(
+            description="origins of web pages that may call the API, separated by commas, such as "
+            "https://cinema.example; * for any; empty: none",
+            pattern=r"\A(\*|(https?://[^\s/,*]+(,https?://[^\s/,*]+)*)?)\Z",
+        ),
+    ] = ""
     api_requests_per_minute: Annotated[
         int,
         Meta(description="requests of one viewer in a minute, in each pod; 0 for any number", ge=0),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
-from uuid import UUID
 
 from flask import Response, request
 
 from ugc_api.http.problems import problem
+from ugc_api.http.viewer import Viewer
 from ugc_api.ingest import Ingest, Intake
 from ugc_api.metrics import Metrics
 from ugc_api.ports import EventSink, SinkUnavailable
@@ -47,17 +47,17 @@ class Answers:
         self._clock_ms = clock_ms
         self._deadline_s = deadline_s
 
-    def to(self, body: bytes, user_id: UUID, *, lines: bool = False) -> Response:
+    def to(self, body: bytes, viewer: Viewer, *, lines: bool = False) -> Response:
         """Publish the events of a body. Raises BodyError, RateLimitedError.
 
         Args:
             body: decompressed.
-            user_id: whose events these are.
+            viewer: whose events these are.
             lines: see `Ingest.read`.
         """
         intake = self._ingest.read(
             body,
-            user_id=user_id,
+            user_id=viewer.user_id,
             received_at_ms=self._clock_ms(),
             traceparent=request.headers.get("traceparent"),
             lines=lines,
@@ -65,7 +65,7 @@ class Answers:
         self._metrics.invalid(intake.reasons)
         records = intake.batch.records
         if records:
-            self._allowance.spend(user_id, len(records))
+            self._allowance.spend(viewer.payer, len(records))
             try:
                 self._sink.publish(intake.batch, self._deadline_s)
             except SinkUnavailable as error:

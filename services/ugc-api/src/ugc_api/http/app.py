@@ -15,6 +15,7 @@ from ugc_api.auth import build_verifier
 from ugc_api.event_ids import RANDOM_BITS, uuid7
 from ugc_api.http.answers import Answers
 from ugc_api.http.bodies import Bodies
+from ugc_api.http.cors import allow_origins
 from ugc_api.http.docs import add_docs
 from ugc_api.http.events import add_events
 from ugc_api.http.observation import observe
@@ -28,6 +29,8 @@ from ugc_api.openapi import document
 from ugc_api.ports import EventSink
 from ugc_api.rate_limit import Allowance
 from ugc_api.settings import Settings
+
+_DAY_MS = 86_400_000
 
 
 def create_app(
@@ -64,10 +67,17 @@ def create_app(
         topic_prefix=settings.kafka.kafka_topic_prefix,
         max_batch=settings.api_max_batch,
         new_event_id=new_event_id,
+        max_age_ms=settings.api_max_event_age_days * _DAY_MS or None,
     )
-    viewers = Viewers(tokens, Allowance("requests", settings.api_requests_per_minute))
+    viewers = Viewers(
+        tokens,
+        Allowance("requests", settings.api_requests_per_minute),
+        anonymous=settings.api_anonymous_viewers == "pseudonym",
+    )
     handle_errors(app, metrics, max_body_bytes=settings.api_max_body_bytes)
     observe(app, metrics, timer_s)
+    if settings.api_cors_origins:
+        allow_origins(app, settings.api_cors_origins.split(","))
     answers = Answers(
         ingest,
         sink,

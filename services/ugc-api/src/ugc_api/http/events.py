@@ -14,6 +14,6 @@ def add_events(app: Flask, *, viewers: Viewers, bodies: Bodies, answers: Answers
 
     @app.post("/v1/events")
     def post_events() -> Response:
-        user_id = viewers.of(request)
+        viewer = viewers.of(request)
         body, lines = bodies.events()
-        return answers.to(body, user_id, lines=lines)
+        return answers.to(body, viewer, lines=lines)

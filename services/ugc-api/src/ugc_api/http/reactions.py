@@ -33,7 +33,7 @@ def add_reactions(
             film_id=film_id,
             removed=request.method == "DELETE",
             idempotency_key=request.headers.get("Idempotency-Key"),
-            user_id=viewer,
+            user_id=viewer.user_id,
             now_ms=clock_ms(),
             new_id=new_event_id(),
         )
