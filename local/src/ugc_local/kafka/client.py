@@ -208,8 +208,10 @@ class KafkaClient:
 
     def committed_offsets(self, group: str, topic: str) -> dict[int, int | None]:
         """For each partition the group's committed offset, None where there is none."""
-        partitions = [TopicPartition(topic, partition) for partition in self._watermarks(topic)]
-        request = ConsumerGroupTopicPartitions(group, partitions)
+        partitions = range(self._partition_count(topic))
+        request = ConsumerGroupTopicPartitions(
+            group, [TopicPartition(topic, partition) for partition in partitions]
+        )
         try:
             answer = self._admin.list_consumer_group_offsets([request])[group].result(_REQUEST_S)
         except KafkaException as error:
@@ -239,14 +241,18 @@ class KafkaClient:
             raise KafkaClientError(f"topics of {self.bootstrap_servers}: {error}") from error
         return {name: len(topic.partitions) for name, topic in found.items()}
 
+    def _partition_count(self, topic: str) -> int:
+        count = self._partitions().get(topic)
+        if count is None:
+            raise KafkaClientError(f"there is no topic {topic}")
+        return count
+
     def _watermarks(self, topic: str) -> dict[int, tuple[int, int]]:
         """For each partition the first offset and the one behind the last committed record.
 
         Waits for partitions that have no leader yet, as after a topic's creation.
         """
-        count = self._partitions().get(topic)
-        if count is None:
-            raise KafkaClientError(f"there is no topic {topic}")
+        count = self._partition_count(topic)
         found: dict[int, tuple[int, int]] = {}
         deadline = Deadline.after(_REQUEST_S)
 
