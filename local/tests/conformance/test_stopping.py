@@ -10,6 +10,7 @@ import threading
 import uuid
 
 import pytest
+from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
 from clickhouse_driver.protocol import ClientPacketTypes
 from clickhouse_driver.varint import write_varint
@@ -153,19 +154,12 @@ class TestHalfOpenInserts:
         server.ask(f"INSERT INTO {table} VALUES (7)")
         assert server.ask(f"SELECT a FROM {table}") == "7"
 
-    def test_a_native_client_that_leaves_leaves_nothing(self, server, table, eventually):
-        server.ask(f"CREATE TABLE {table} (a UInt8) ENGINE = MergeTree ORDER BY a")
-        leaver = server.client()
-        self.begin(leaver, table)
-        leaver.disconnect()
-        eventually(lambda: server.running(f"INSERT INTO {table}") == 0)
-        assert server.ask(f"SELECT count() FROM {table}") == "0"
-
-    def test_a_native_cancel_leaves_nothing(self, server, table, eventually):
+    @pytest.mark.parametrize("end", [Client.disconnect, Client.cancel], ids=["gone", "cancelled"])
+    def test_a_native_client_that_ends_it_leaves_nothing(self, server, table, eventually, end):
         server.ask(f"CREATE TABLE {table} (a UInt8) ENGINE = MergeTree ORDER BY a")
         client = server.client()
         self.begin(client, table)
-        client.cancel()
+        end(client)
         eventually(lambda: server.running(f"INSERT INTO {table}") == 0)
         assert server.ask(f"SELECT count() FROM {table}") == "0"
 
