@@ -17,6 +17,7 @@ FAULTS ?= 30
 EXAMPLE ?= view_progress
 FILE ?=
 SOAK ?=
+REGISTRY ?=
 SOAK_S ?= 600
 CASES ?= 100000
 SQL ?= SELECT * FROM analytics.events
@@ -24,7 +25,7 @@ export SQL
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment is made anew also where this folder was moved or copied with it, where its Python is
 # gone, and where another Python is asked for by name.
@@ -86,11 +87,20 @@ lint: $(READY) ## Check style and formatting
 types: $(READY) ## Check types
 	@$(BIN)/mypy $(DISTRIBUTIONS:%=%/src)
 	@MYPYPATH=services/etl/simulation $(BIN)/mypy services/etl/simulation
+	@$(BIN)/mypy charts/values_schema.py infra/helm/helm.py
 	@MYPYPATH=benchmarks/schema:benchmarks/etl:benchmarks/api $(BIN)/mypy benchmarks
 
 .PHONY: contracts
 contracts: $(READY) ## Check layers, and that a driver is imported in one place
 	@$(BIN)/lint-imports
+
+.PHONY: images
+images: ## Build the images with docker, podman or buildah (REGISTRY=registry.example.org/ugc/)
+	@sh infra/images/build.sh $(REGISTRY)
+
+.PHONY: chart-schemas
+chart-schemas: $(READY) ## Write the charts' values.schema.json from their values.yaml and the services' settings
+	@$(BIN)/python charts/values_schema.py
 
 .PHONY: demo
 demo: $(READY) ## A day of viewing from HTTP to an analyst's answer, compared with the truth (EVENTS=200000 DAYS=1)
