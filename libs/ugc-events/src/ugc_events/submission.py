@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Annotated, Any, Union
@@ -81,9 +81,11 @@ class _Form:
 
 
 _forms = {form.struct: form for form in (_Form(t) for family in FAMILIES for t in family.types)}
-SUBMISSIONS: tuple[type[msgspec.Struct], ...] = tuple(_forms)
+SUBMISSIONS: Mapping[type[msgspec.Struct], type[Event]] = {
+    struct: form.event_type for struct, form in _forms.items()
+}
 """What a client may submit, one struct for each type of event; for descriptions of the API."""
-_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[SUBMISSIONS])  # noqa: UP007
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[tuple(_forms)])  # noqa: UP007
 
 
 def decode_submission(

@@ -59,10 +59,14 @@ class Problem(msgspec.Struct):
 def document(*, version: str, max_batch: int, max_body_bytes: int) -> Json:
     """Describe the API as it is set up."""
     (event, answer, problem), schemas = msgspec.json.schema_components(
-        [Union[SUBMISSIONS], Answer, Problem],  # noqa: UP007
+        [Union[tuple(SUBMISSIONS)], Answer, Problem],  # noqa: UP007
         ref_template=_REF + "{name}",
     )
     schemas["Event"] = event
+    for submission, event_type in SUBMISSIONS.items():
+        # A limit that has a verdict of its own, and so is not one of the type's.
+        version_schema = schemas[submission.__name__]["properties"]["schema_version"]
+        version_schema["maximum"] = event_type.VERSION
     batch = {
         "type": "array",
         "items": {"$ref": _REF + "Event"},

@@ -6,7 +6,7 @@ from api_samples import settings, tick
 from flask.testing import FlaskClient
 from ugc_api.adapters.memory import MemorySink
 from ugc_api.http.app import create_app
-from ugc_events import FAMILIES
+from ugc_events import FAMILIES, ViewProgress
 
 
 def test_every_route_is_described_and_no_other() -> None:
@@ -37,6 +37,7 @@ def test_limits_and_types_are_those_of_the_code(sink: MemorySink) -> None:
     view = document["components"]["schemas"]["ViewProgressSubmission"]
     assert view["properties"].keys() == tick().keys() | {"schema_version"}
     assert view["additionalProperties"] is False
+    assert view["properties"]["schema_version"]["maximum"] == ViewProgress.VERSION
 
 
 def test_every_reference_leads_somewhere(client: FlaskClient) -> None:
