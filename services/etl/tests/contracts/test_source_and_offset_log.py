@@ -1,6 +1,7 @@
 """What every source and its offset log promise: one suite for Kafka and for the memory.
 
-They are one suite because in Kafka they are one member of one group.
+They are one suite because in Kafka they are one member of one group; one module because what a
+member does when others come and go is asked of the same two members.
 """
 
 import threading

@@ -1,4 +1,8 @@
-"""Every view against a computation in Python from docs/metrics.md, on small random data."""
+"""Every view against a computation in Python from docs/metrics.md, on small random data.
+
+One module although it is long: one schema and one way of drawing ticks serve all views, and the
+expected figures build on each other.
+"""
 
 from __future__ import annotations
 

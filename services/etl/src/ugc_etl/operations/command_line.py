@@ -15,8 +15,7 @@ from ugc_etl.operations.coverage import Replay
 from ugc_etl.operations.dead_letters import as_time
 from ugc_etl.operations.erase import Eraser
 from ugc_etl.operations.evidence import gather
-from ugc_etl.operations.lease import Lease
-from ugc_etl.operations.repair import Repair, Repaired
+from ugc_etl.operations.repair import Repair
 from ugc_etl.operations.replay import (
     Replayer,
     next_generation,
@@ -25,7 +24,6 @@ from ugc_etl.operations.replay import (
     told_range,
     under_way,
 )
-from ugc_etl.operations.rows_once import Pace
 from ugc_etl.operations.settings import ToolSettings, WriterSettings
 from ugc_etl.operations.spans import size
 from ugc_etl.operations.stores import (
@@ -36,8 +34,7 @@ from ugc_etl.operations.stores import (
     now_ms,
     open_stores,
     progress,
-    rereader,
-    rows_once,
+    rework,
     writing,
 )
 from ugc_etl.records import Partition
@@ -83,9 +80,11 @@ def audit(
                 # What is missing is asked with the lease: without it, another may be inserting it.
                 missing = _missing(_verdicts(stores, scope))
                 for verdict in missing:
-                    pace = Pace(per_second, CLOCK)
-                    done = _repair(stores, repairing, lease, verdict, pace)
-                    click.echo(f"repaired {verdict.evidence.partition}: {done}", err=wants_json)
+                    place = verdict.evidence.partition
+                    family = stores.families[place.topic]
+                    work = rework(Repair, stores, repairing, family, lease, per_second)
+                    done = work.repair(place, verdict.missing)
+                    click.echo(f"repaired {place}: {done}", err=wants_json)
         verdicts = _verdicts(stores, scope)
         if repairing is not None and not apply:
             for verdict in _missing(verdicts):
@@ -118,25 +117,6 @@ def _verdicts(stores: Stores, scope: Scope) -> list[Verdict]:
 
 def _missing(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return [v for v in verdicts if v.missing and v.evidence.current]
-
-
-def _repair(
-    stores: Stores, settings: WriterSettings, lease: Lease, verdict: Verdict, pace: Pace
-) -> Repaired:
-    partition = verdict.evidence.partition
-    family = stores.families[partition.topic]
-    repair = Repair(
-        stores.kafka,
-        stores.clickhouse,
-        stores.deployment,
-        family,
-        stores.letters_topic,
-        rereader(stores, settings, family, lease),
-        rows_once(stores, settings),
-        pace,
-        progress,
-    )
-    return repair.repair(partition, verdict.missing)
 
 
 @click.command()
@@ -232,18 +212,7 @@ def replay(
             click.echo("nothing was done; --apply does it")
             return
         with writing(stores, settings, "etl replay") as lease:
-            replayer = Replayer(
-                stores.kafka,
-                stores.clickhouse,
-                stores.deployment,
-                family,
-                stores.letters_topic,
-                rereader(stores, settings, family, lease),
-                rows_once(stores, settings),
-                lease,
-                Pace(per_second, CLOCK),
-                progress,
-            )
+            replayer = rework(Replayer, stores, settings, family, lease, per_second)
             begun = _begun(stores, topic)
             if abandon:
                 for place, known in begun:

@@ -6,18 +6,12 @@ window: dead letters, then the ledger's entries, then the rows that are not ther
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from ugc_events import Family
-
 from ugc_etl.erasure import ledger_sql
-from ugc_etl.operations.ports import KafkaLog, Sql
-from ugc_etl.operations.reread import Piece, Rereader
-from ugc_etl.operations.rows_once import Pace, RowsOnce
+from ugc_etl.operations.reread import Piece, Rework
 from ugc_etl.protocol.ranges import Ranges
 from ugc_etl.records import Partition
-from ugc_etl.schema import Deployment
 
 
 @dataclass(slots=True)
@@ -32,19 +26,10 @@ class Repaired:
         return f"{self.rows:,} rows, {self.letters:,} dead letters, {self.erased:,} erased"
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
+class Repair(Rework):
     """Repairs partitions of one family."""
 
-    kafka: KafkaLog
-    sql: Sql
-    deployment: Deployment
-    family: Family
-    letters_topic: str
-    rereader: Rereader
-    rows: RowsOnce
-    pace: Pace
-    on_progress: Callable[[str], None]
+    __slots__ = ()
 
     def repair(self, partition: Partition, missing: Ranges) -> Repaired:
         """Insert what is missing of a partition. Repeatable; raises as the stores do."""

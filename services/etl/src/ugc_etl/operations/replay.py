@@ -14,20 +14,18 @@ Every step may be repeated: what is there is found by asking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ugc_events import DeadLetter, Family
+from ugc_events import DeadLetter
 
 from ugc_etl.erasure import ledger_sql
 from ugc_etl.operations.coverage import CHUNK, Replay, open_replays
 from ugc_etl.operations.dead_letters import Choice, chosen
-from ugc_etl.operations.lease import Lease
 from ugc_etl.operations.marts import AUDIENCE, MARTS, Mart, delete, rebuild
 from ugc_etl.operations.ports import KafkaLog, Sql
-from ugc_etl.operations.reread import Rereader
+from ugc_etl.operations.reread import Rework
 from ugc_etl.operations.retention import retention_ms
-from ugc_etl.operations.rows_once import Pace, RowsOnce
 from ugc_etl.ports import RefusedError
 from ugc_etl.protocol.intent import Mark
 from ugc_etl.protocol.ranges import Ranges
@@ -55,25 +53,10 @@ class Replayed:
     letters: list[DeadLetter]
 
 
-@dataclass(frozen=True, slots=True)
-class Replayer:
-    """Replays ranges of one family.
+class Replayer(Rework):
+    """Replays ranges of one family."""
 
-    Attributes:
-        letters_topic: of the dead letters, with the deployment's prefix.
-        on_progress: is told in words what goes on.
-    """
-
-    kafka: KafkaLog
-    sql: Sql
-    deployment: Deployment
-    family: Family
-    letters_topic: str
-    rereader: Rereader
-    rows: RowsOnce
-    lease: Lease
-    pace: Pace
-    on_progress: Callable[[str], None]
+    __slots__ = ()
 
     def replay(self, partition: Partition, replay: Replay) -> Replayed:
         """Carry one range from wherever it stands to its end. Raises RefusedError."""

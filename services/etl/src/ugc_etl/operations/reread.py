@@ -6,7 +6,7 @@ blocks: one block is one part, there whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
@@ -20,7 +20,7 @@ from ugc_etl.decode import Decoder
 from ugc_etl.operations.lease import Lease
 from ugc_etl.operations.ports import KafkaLog, Sql, StoredRecord
 from ugc_etl.operations.reading import kept_records
-from ugc_etl.operations.rows_once import ErasedList
+from ugc_etl.operations.rows_once import ErasedList, Pace, RowsOnce
 from ugc_etl.ports import RefusedError
 from ugc_etl.protocol.intent import Mark
 from ugc_etl.protocol.ranges import Ranges
@@ -123,6 +123,28 @@ class Rereader:
             f" AND partition = {partition.number} AND offset >= {start} AND offset < {end}"
         )
         return {int(offset) for (offset,) in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Rework:
+    """What it takes to read one family's records again and to insert what is not there.
+
+    Attributes:
+        letters_topic: of the dead letters, with the deployment's prefix.
+        pace: of the inserts.
+        on_progress: is told in words what goes on.
+    """
+
+    kafka: KafkaLog
+    sql: Sql
+    deployment: Deployment
+    family: Family
+    letters_topic: str
+    rereader: Rereader
+    rows: RowsOnce
+    lease: Lease
+    pace: Pace
+    on_progress: Callable[[str], None]
 
 
 def _windows(records: Iterable[StoredRecord]) -> Iterator[list[StoredRecord]]:

@@ -26,13 +26,14 @@ from ugc_etl.adapters.kafka_tools import KafkaLeaseLog, KafkaTools
 from ugc_etl.app import deployment_of, open_clickhouse, open_shards
 from ugc_etl.operations.coverage import TooScatteredError
 from ugc_etl.operations.lease import Lease, LeaseTerms
-from ugc_etl.operations.reread import Rereader
-from ugc_etl.operations.rows_once import Clock, ErasedList, RowsOnce
+from ugc_etl.operations.reread import Rereader, Rework
+from ugc_etl.operations.rows_once import Clock, ErasedList, Pace, RowsOnce
 from ugc_etl.operations.settings import ToolSettings, WriterSettings
 from ugc_etl.ports import OutcomeUnknownError, RefusedError
 from ugc_etl.schema import Deployment, ServerRefused
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Rework)
 
 CLOCK = Clock(time.monotonic, time.sleep)
 _ANSWER_S = 600.0
@@ -116,18 +117,36 @@ def progress(sentence: str) -> None:
     click.echo(f"… {sentence}", err=True)
 
 
-def rereader(stores: Stores, settings: WriterSettings, family: Family, lease: Lease) -> Rereader:
-    """What reads a family's records again."""
-    return Rereader(
+def rework(
+    kind: type[R],
+    stores: Stores,
+    settings: WriterSettings,
+    family: Family,
+    lease: Lease,
+    per_second: float,
+) -> R:
+    """A repair or a replay of a family."""
+    return kind(
         stores.kafka,
-        stores.group,
         stores.clickhouse,
         stores.deployment,
         family,
-        ErasedList(stores.clickhouse, stores.deployment, CLOCK),
-        settings.pseudonym_key.reveal().encode(),
-        now_ms(),
+        stores.letters_topic,
+        Rereader(
+            stores.kafka,
+            stores.group,
+            stores.clickhouse,
+            stores.deployment,
+            family,
+            ErasedList(stores.clickhouse, stores.deployment, CLOCK),
+            settings.pseudonym_key.reveal().encode(),
+            now_ms(),
+            lease,
+        ),
+        rows_once(stores, settings),
         lease,
+        Pace(per_second, CLOCK),
+        progress,
     )
 
 
