@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -31,10 +31,12 @@ def client(sink: MemorySink) -> FlaskClient:
 def start() -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
-    def start(bootstrap_servers: str, **changes: str) -> Server:
+    def start(
+        bootstrap_servers: str, *, command: Sequence[str] = COMMAND, **changes: str
+    ) -> Server:
         port = free_ports(1)[0]
         process = subprocess.Popen(
-            COMMAND,
+            command,
             env=environment(
                 API_BIND=f"127.0.0.1:{port}", KAFKA_BOOTSTRAP_SERVERS=bootstrap_servers, **changes
             ),

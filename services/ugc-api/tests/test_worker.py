@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 import psutil
 import pytest
 from api_samples import tick, token
-from gunicorn_process import Server, poll
+from gunicorn_process import COMMAND, Server, poll
 from ugc_local.ports import free_ports
 
 HEAD = b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -101,6 +101,18 @@ def test_connections_that_say_nothing_are_closed(
     silent = [connect(b"") for _ in range(SLOW)]
     healthy(server)
     assert [answer(sock) for sock in silent] == [b""] * SLOW
+
+
+def test_more_connections_than_files_hold_up_nobody(start: Callable[..., Server]) -> None:
+    few = ["sh", "-c", 'ulimit -n 160; exec "$@"', "few-files", *COMMAND]
+    server = start(f"127.0.0.1:{free_ports(1)[0]}", command=few, API_THREADS="4")
+    with ExitStack() as stack:
+        for begun in (b"", HEAD, GET):
+            for _ in range(100):
+                sock = socket.create_connection(("127.0.0.1", server.port), 10)
+                stack.enter_context(sock).sendall(begun)
+            healthy(server, 5)
+        assert cut(server, "connections") > 0
 
 
 def test_clients_that_do_not_close_hold_up_nobody(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import sys
 from typing import Any
 
@@ -63,8 +64,15 @@ class worker_class(Worker):  # noqa: N801  # gunicorn's name
 bind = _settings.api_bind
 workers = 1
 threads = _settings.api_threads
+_OTHER_FILES = 96
+"""Kafka's connections, libraries, pipes. A worker that has none left to accept with ends."""
+_least, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+_wanted = 1000 + threads + _OTHER_FILES
+if _least < _wanted:
+    _least = _wanted if _most == resource.RLIM_INFINITY else min(_wanted, _most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_least, _most))
 # Connections kept alive by load balancers are cheap; those of them that are silent hold no thread.
-worker_connections = 1000 + threads
+worker_connections = min(_wanted, _least) - _OTHER_FILES
 # Longer than the 60 s after which common proxies close, so that they never write to a closed one.
 keepalive = 75
 graceful_timeout = _settings.api_stop_grace_s

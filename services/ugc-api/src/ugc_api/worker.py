@@ -8,9 +8,10 @@ kernel did not take of an answer, and lingers, for all connections at once; each
 deadline, and the bytes held in memory have a limit.
 
 It stands on these parts of gunicorn 27's ThreadWorker: `enqueue_req`, `finish_request`,
-`murder_pending` (called in each turn of the loop, at least once a second), `_cap_keepalive` (called
-when it stops), `_keepalive_after`, `handle_error`, `wsgi`, and the attributes `poller`, `nr_conns`,
-`worker_connections`. Tests hold all of it against real sockets.
+`murder_pending` (called in each turn of the loop, at least once a second), `_cap_keepalive`
+(called when it stops), `_keepalive_after`, `handle_error`, and the attributes `poller`,
+`nr_conns`, `worker_connections`, `keepalived_conns`, `wsgi`. Tests hold all of it against real
+sockets.
 """
 
 from __future__ import annotations
@@ -257,14 +258,27 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._end(conn)
         for conn in _expired(self._lingering, now):
             self._end_lingering(conn)
-        # Whoever has not sent a request yet makes room for who has.
-        if self.nr_conns >= self.worker_connections and self._arriving:
-            self._cut(next(iter(self._arriving)), HTTPStatus.SERVICE_UNAVAILABLE, "connections")
+        self._make_room()
         if self._cut_counts and now >= self._say_at:
             told = ", ".join(f"{n} {why}" for why, n in sorted(self._cut_counts.items()))
             self.log.warning("connections cut: %s", told)
             self._cut_counts.clear()
             self._say_at = now + _SAY_EVERY_S
+
+    def _make_room(self) -> None:
+        """Keep a place free for the next connection, at the cost of who sends nothing now."""
+        while self.nr_conns >= self.worker_connections:
+            if self._lingering:
+                self._end_lingering(next(iter(self._lingering)))
+            elif self._arriving:
+                self._cut(next(iter(self._arriving)), HTTPStatus.SERVICE_UNAVAILABLE, "connections")
+            elif self.keepalived_conns:
+                idle = self.keepalived_conns.popleft()
+                self.poller.unregister(idle.sock)
+                self._count("connections")
+                self._end(idle)
+            else:
+                break  # all of them are being answered
 
     def _cap_keepalive(self, deadline: float) -> None:
         # Stopping: what has begun to come may go on, for less time; the rest may not begin.
