@@ -1,3 +1,5 @@
+import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
@@ -67,3 +69,52 @@ def test_metrics_and_nothing_else(ask):
     assert status == 200
     assert "# TYPE etl_freshness_seconds histogram" in text
     assert ask("/")[0] == 404
+
+
+def test_a_scraper_that_gives_up_leaves_no_trace(health, capfd, caplog):
+    given_up = threading.Event()
+
+    class Slow(Metrics):
+        """Renders when nobody waits any more."""
+
+        def render(self):
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            given_up.set()
+            return bytes(1 << 20)
+
+    server = serve("127.0.0.1", 0, health, Slow())
+    try:
+        with socket.create_connection(("127.0.0.1", server.server_address[1])) as client:
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert given_up.wait(10)
+            _join_requests()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert capfd.readouterr().err == ""
+    assert not caplog.records
+
+
+def test_what_fails_here_is_logged(health, caplog):
+    class Broken(Metrics):
+        def render(self):
+            raise RuntimeError("no metrics today")
+
+    server = serve("127.0.0.1", 0, health, Broken())
+    try:
+        with socket.create_connection(("127.0.0.1", server.server_address[1])) as client:
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert client.recv(1) == b""
+            _join_requests()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "no metrics today" in caplog.text
+
+
+def _join_requests():
+    for thread in threading.enumerate():
+        if "process_request" in thread.name:
+            thread.join(10)
+            assert not thread.is_alive()

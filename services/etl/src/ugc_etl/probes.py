@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from ugc_etl.metrics import CONTENT_TYPE, Metrics
+
+log = logging.getLogger(__name__)
 
 
 class Health:
@@ -40,6 +44,15 @@ class Health:
         return not self._waiting_for, self._waiting_for or "ready"
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A caller that gives up is no news; whatever else fails goes to the log."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            log.error("a probe was not answered: %s", client_address, exc_info=True)
+
+
 def serve(host: str, port: int, health: Health, metrics: Metrics) -> ThreadingHTTPServer:
     """Serve /metrics, /healthz and /readyz in a thread. Port 0 takes a free one.
 
@@ -69,7 +82,6 @@ def serve(host: str, port: int, health: Health, metrics: Metrics) -> ThreadingHT
         def log_message(self, *_: object) -> None:
             """Probes come every few seconds; they are no news."""
 
-    server = ThreadingHTTPServer((host, port), Handler)
-    server.daemon_threads = True
+    server = _Server((host, port), Handler)
     threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
     return server
