@@ -20,7 +20,7 @@ import json
 import selectors
 import socket
 import time
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -40,6 +40,7 @@ from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
 )
 
 from ugc_api.arrival import Arrival, Progress
+from ugc_api.worker_io import AnswerSocket, RequestSource
 
 _RECEIVE_BYTES = 256 * 1024
 _SMALL_BYTES = 16 * 1024
@@ -69,55 +70,6 @@ class Limits:
     stop_read_s: float
 
 
-class _Socket(socket.socket):
-    """Takes all of an answer at once, and keeps what the kernel has no room for."""
-
-    __slots__ = ("unsent",)
-
-    def __init__(self, accepted: socket.socket) -> None:
-        super().__init__(fileno=accepted.detach())
-        self.unsent: deque[memoryview] = deque()
-
-    def sendall(self, data: Any, flags: int = 0) -> None:
-        """Return at once; the main loop sends the rest."""
-        del flags
-        view = memoryview(data)
-        self.unsent.append(view)
-        self.flush()
-
-    def flush(self) -> None:
-        """Send what the kernel takes now. Raises OSError."""
-        while self.unsent:
-            view = self.unsent[0]
-            try:
-                sent = self.send(view, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-            if sent == len(view):
-                self.unsent.popleft()
-            else:
-                self.unsent[0] = view[sent:]
-
-
-class _Source:
-    """What gunicorn's parser reads instead of the socket: one request, then the end."""
-
-    def __init__(self) -> None:
-        self._data = b""
-        self._at = 0
-
-    def put(self, data: bytes) -> None:
-        self._data, self._at = data, 0
-
-    def recv(self, size: int) -> bytes:
-        """See socket."""
-        piece = self._data[self._at : self._at + size]
-        self._at += len(piece)
-        if self._at == len(self._data):
-            self._data, self._at = b"", 0
-        return piece
-
-
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """See the module. A subclass sets `limits`.
 
@@ -144,8 +96,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def enqueue_req(self, conn: Any) -> None:
         """Called when a connection is new, or has bytes after a pause: collect first."""
         if conn.parser is None:
-            conn.sock = _Socket(conn.sock)
-            conn.source = _Source()
+            conn.sock = AnswerSocket(conn.sock)
+            conn.source = RequestSource()
             conn.parser = RequestParser(self.cfg, conn.source, conn.client)
             conn.initialized = True
             conn.rest = b""
