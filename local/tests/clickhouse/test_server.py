@@ -1,5 +1,6 @@
 """The server as a process: how it starts, ends, and what survives its death."""
 
+import sys
 import threading
 
 import pytest
@@ -162,3 +163,10 @@ def test_an_insert_that_the_disk_has_no_room_for_is_refused_whole(server):
         assert refused.value.code == 243
         assert client.execute("SELECT count() FROM roomy") == [(0,)]
         client.execute("DROP TABLE roomy")
+
+
+if sys.platform == "linux":  # the only one where the engine's allocator is known to be jemalloc
+
+    def test_freed_memory_is_given_back_soon(own_server):
+        stats = own_server.ask("SELECT * FROM system.jemalloc_stats FORMAT TSVRaw")
+        assert "opt.dirty_decay_ms: 100 " in stats
