@@ -87,7 +87,7 @@ lint: $(READY) ## Check style and formatting
 types: $(READY) ## Check types
 	@$(BIN)/mypy $(DISTRIBUTIONS:%=%/src)
 	@MYPYPATH=services/etl/simulation $(BIN)/mypy services/etl/simulation
-	@$(BIN)/mypy charts/values_schema.py infra/helm/helm.py
+	@$(BIN)/mypy charts/values_schema.py infra/helm/find_helm.py
 	@MYPYPATH=benchmarks/schema:benchmarks/etl:benchmarks/api $(BIN)/mypy benchmarks
 
 .PHONY: contracts

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 # importlib mode adds no test folder to the path; what renders and judges is shared by these tests.
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+REPOSITORY = Path(__file__).parents[2]
+sys.path[:0] = [str(REPOSITORY / path) for path in ("charts/tests", "charts", "infra/helm")]
 
 from rendering import Helm  # noqa: E402 - the path is set above
 
-FINDER = Path(__file__).parents[2] / "infra" / "helm" / "helm.py"
+FINDER = REPOSITORY / "infra" / "helm" / "find_helm.py"
 _binary: pytest.StashKey[str] = pytest.StashKey()
 
 

@@ -68,6 +68,15 @@ def test_outside_only_v1_is_reached(helm: Helm) -> None:
     assert ingress["tls"] == [{"hosts": ["events.example.org"], "secretName": "events-tls"}]
 
 
+def test_the_ingress_is_believed(helm: Helm) -> None:
+    def hops(**settings: int) -> str | None:
+        more = {"ingress": {"enabled": True, "host": "h"}, "settings": settings}
+        return helm.render("ugc-api", more=more).one("ConfigMap")["data"].get("API_PROXY_HOPS")
+
+    assert (hops(), hops(API_PROXY_HOPS=0), hops(API_PROXY_HOPS=2)) == ("1", "0", "2")
+    assert "API_PROXY_HOPS" not in helm.render("ugc-api").one("ConfigMap")["data"]
+
+
 def test_autoscaling_leaves_the_number_alone(helm: Helm) -> None:
     assert helm.render("ugc-api").one("Deployment")["spec"]["replicas"] == 2
     scaled = helm.render("ugc-api", "external")

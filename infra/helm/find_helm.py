@@ -1,4 +1,4 @@
-"""Helm for a machine that has none: `python infra/helm/helm.py` prints the path of a Helm 4.
+"""Helm for a machine that has none: `python infra/helm/find_helm.py` prints the path of a Helm 4.
 
 `HELM_BIN`, else a Helm 4 on PATH, else it is built once, from the modules that `go.sum` pins with
 the Go that `requirements.lock` pins, into the user's cache. Docker and root are not needed; the Go
@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -42,8 +42,13 @@ def find(environ: Mapping[str, str]) -> Path:
     return cached(environ)
 
 
-def cached(environ: Mapping[str, str]) -> Path:
-    """The Helm that this repository pins, from the cache or built now. Raises NoHelmError."""
+def cached(
+    environ: Mapping[str, str], build: Callable[[Path, Mapping[str, str]], Path] | None = None
+) -> Path:
+    """The Helm that this repository pins, from the cache or built now by `build`.
+
+    Raises NoHelmError.
+    """
     root = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ugc-platform"
     name = f"helm-{version()}-{platform.system()}-{platform.machine()}".lower()
     target = root / name
@@ -54,8 +59,10 @@ def cached(environ: Mapping[str, str]) -> Path:
     with (root / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
+            for left in root.glob("build-*"):  # by one that was killed: we have the lock
+                shutil.rmtree(left)
             with tempfile.TemporaryDirectory(dir=root, prefix="build-") as scratch:
-                _build(Path(scratch), environ).rename(target)
+                (build or _build)(Path(scratch), environ).rename(target)
     return target
 
 
