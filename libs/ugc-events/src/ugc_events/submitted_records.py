@@ -113,6 +113,7 @@ class _Form:
             tag_field=config.tag_field,
             tag=config.tag,
             forbid_unknown_fields=True,
+            gc=False,
         )
         self.ids = attrgetter(*ids)
         self.shapes = b"\n".join([_ONE_SHAPE] * len(ids))
