@@ -70,3 +70,38 @@ def test_tokens_and_secrets_are_hidden_wherever_they_are(stream: io.StringIO) ->
     ]  # fmt: skip
     assert said[2]["again"] == "***"
     assert "two lines" not in stream.getvalue()
+
+
+def test_a_flood_of_the_same_line_is_a_few_and_then_a_number(stream: io.StringIO) -> None:
+    now_s = [0.0]
+    logs.configure("info", stream, timer_s=lambda: now_s[0])
+    log = logging.getLogger("x")
+
+    def flood() -> None:
+        for n in range(1000):
+            log.warning("broker %d is down", n)
+            for status in (401, 503):
+                log.info("answered %d", status, extra={"fields": {"status": status}})
+
+    flood()
+    assert len(stream.getvalue().splitlines()) == 3 * logs.LINES
+    log.warning("another line")
+    assert "another line" in stream.getvalue()
+    now_s[0] += logs.PERIOD_S
+    flood()
+    said = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(said) == 6 * logs.LINES + 1
+    left_out = [(line["message"], line["left_out"]) for line in said if "left_out" in line]
+    assert left_out == [
+        (message, 1000 - logs.LINES)
+        for message in ("broker 0 is down", "answered 401", "answered 503")
+    ]
+
+
+def test_many_different_lines_take_bounded_memory(stream: io.StringIO) -> None:
+    logs.configure("info", stream)
+    repeats = logging.getLogger().handlers[0].filters[0]
+    assert isinstance(repeats, logs.Repeats)
+    for n in range(5000):
+        logging.getLogger("x").info("%s", "x" * n)
+    assert len(vars(repeats)["_periods"]) <= 1000

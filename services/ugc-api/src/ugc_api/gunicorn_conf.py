@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class logger_class(Logger):  # type: ignore[misc]  # noqa: N801  # gunicorn's name, and it has no types
-    """Leaves the format to `ugc_api.logs`, and lines about answers to `ugc_api.access_log`."""
+    """Leaves the format to `ugc_api.logs`, and lines about answers to the app."""
 
     def setup(self, cfg: Any) -> None:
         """See gunicorn."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from collections.abc import Callable
 
 from flask import Flask, Response, g, request
 
-from ugc_api.access_log import AccessLog
 from ugc_api.logs import Request, current_request
 from ugc_api.metrics import Metrics
+
+_log = logging.getLogger(__name__)
 
 REQUEST_ID = "X-Request-Id"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -18,7 +20,6 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 def observe(app: Flask, metrics: Metrics, timer_s: Callable[[], float]) -> None:
     """Add the hooks. A well-formed X-Request-Id is kept, else one is made; it is answered back."""
-    access_log = AccessLog(timer_s)
 
     @app.before_request
     def begin() -> None:
@@ -35,12 +36,23 @@ def observe(app: Flask, metrics: Metrics, timer_s: Callable[[], float]) -> None:
         metrics.answered(route, response.status_code, seconds)
         response.headers[REQUEST_ID] = g.request_id
         if response.status_code >= 400:
-            access_log.answered(
-                request.method, route, response.status_code, seconds, request.remote_addr
-            )
+            _tell(route, response.status_code, seconds)
         return response
 
     @app.teardown_request
     def end(_error: BaseException | None) -> None:
         current_request.set(None)
         metrics.end()
+
+
+def _tell(route: str, status: int, seconds: float) -> None:
+    """Of answers only errors are logged, with the rule that matched and never the path as asked."""
+    fields = {
+        "method": request.method,
+        "route": route,
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+        "client": request.remote_addr,
+    }
+    level = logging.WARNING if status >= 500 else logging.INFO
+    _log.log(level, "answered %d", status, extra={"fields": fields})
