@@ -116,9 +116,13 @@ class Resident(threading.Thread):
         self._stopped.set()
         self.join()
 
+    def warm(self) -> list[tuple[float, float]]:
+        """What came after the warm-up."""
+        return self.samples[int(len(self.samples) * _WARM_UP_SHARE) :]
+
     def slope_kib_per_min(self) -> float:
-        """Of a straight line through what came after the warm-up."""
-        warm = self.samples[int(len(self.samples) * _WARM_UP_SHARE) :]
+        """Of a straight line through it."""
+        warm = self.warm()
         slope = statistics.linear_regression([at for at, _ in warm], [mib for _, mib in warm]).slope
         return slope * 1024 * 60
 
@@ -210,6 +214,7 @@ def soak(world: World, per_s: float, seconds: float) -> tuple[dict[str, float], 
         scraping.result()
     figures = {
         "rss_mib": max(mib for _, mib in memory.samples),
+        "rss_warm_mib": memory.warm()[0][1],
         "soak_s": seconds,
         "soak_slope_kib_per_min": memory.slope_kib_per_min(),
     }
@@ -258,6 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ):
             if taken_s:
                 more, events = measure(world, rate, taken_s)
+                _say(", ".join(f"{name} {value:,.1f}" for name, value in more.items()))
                 figures |= more
                 accepted += events
         records = world.records() - before
