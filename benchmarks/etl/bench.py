@@ -6,10 +6,15 @@ Preloads view events into topics of 8, 1 and 64 partitions, then measures in tur
 else the machine does falls on all of them alike: (a) the limit, a process with the ETL's client
 and configuration that does nothing but read the values (once with Python's garbage collector as
 it is by default, which `ratio` is to, and once as the ETL sets it); (b) `etl run`, everything on,
-into migrated tables with their marts; (c) insert only. Ratios within one run mean something, CPU
-seconds are better than seconds, and figures of different machines are not to be compared. Then:
-freshness at an even 20,000 events a second, and the memory that a backlog of records as large as
-the broker takes needs.
+into migrated tables with their marts; (c) insert only. The backlogs are equal, so that what is
+paid once weighs the same. `cpu_64_to_1_partitions` divides the CPU of (b) per event, from ready to
+the last row, so the takeover is in it; `takeover_cpu_s` says how much that is, of topics that hold
+nothing, and `cpu_64_to_1_partitions_after_takeover` is what is left without it. The same quotient
+of (a) is what reading from so many partitions costs by itself.
+
+Ratios within one run mean something, CPU seconds are better than seconds, and figures of different
+machines are not to be compared. Then: freshness at an even 20,000 events a second, and the memory
+that a backlog of records as large as the broker takes needs.
 
 Writes build/reports/bench-etl.json.
 """
@@ -24,6 +29,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +37,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from load import backlog, large_records, stream, viewing
-from ugc_events.registry import VIEWS
+from ugc_events.registry import FAMILIES, VIEWS
 from ugc_local.credentials import ADMIN
 from ugc_local.demo.freshness import Sampler, delays
 from world import Etl, World, running_world
@@ -40,9 +46,12 @@ HERE = Path(__file__).parent
 REPORT = Path("build/reports/bench-etl.json")
 EIGHT, ONE, MANY = "p8.", "p1.", "p64."
 PARTITIONS = {EIGHT: 8, ONE: 1, MANY: 64}
+EMPTY = "empty."
 STEADY_EVENTS_PER_S = 20_000
 _POLL_S = 0.1
 _STALLED_S = 120.0
+_QUIET_S = 2.0
+_QUIET_CORES = 0.1
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,27 @@ def catch_up(world: World, prefix: str, events: int) -> Run:
     client.close()
     world.drop_tables(deployment)
     return run
+
+
+def takeover(world: World, partitions: int) -> float:
+    """CPU seconds of a new ETL, from ready until it has nothing left to ask, without any record."""
+    prefix = f"{EMPTY}{partitions}."
+    world.create_topics(prefix, partitions)
+    deployment = world.new_tables()
+    used: deque[float] = deque(maxlen=round(_QUIET_S / _POLL_S) + 1)
+    with world.etl(deployment, prefix) as etl:
+        ready_cpu_s = etl.cpu_s()
+
+        def is_quiet() -> bool:
+            used.append(etl.cpu_s())
+            asked = etl.log.read_text().count("ReadBack")
+            full = len(used) == used.maxlen and asked >= partitions * len(FAMILIES)
+            return full and used[-1] - used[0] < _QUIET_CORES * _QUIET_S
+
+        _until(is_quiet, etl)
+        cpu_s = used[0] - ready_cpu_s
+    world.drop_tables(deployment)
+    return cpu_s
 
 
 def limit(world: World, prefix: str, events: int, collector: str) -> tuple[float, float]:
@@ -182,19 +212,15 @@ def main() -> None:
         running_world(Path(directory)) as world,
     ):
         table = viewing(Path(directory), options.events, seed=5)
-        few = table[: max(len(table) // 4, 1)]
-        loads = {EIGHT: table, ONE: few, MANY: few}
-        for prefix, rows in loads.items():
-            world.create_topics(prefix, PARTITIONS[prefix])
+        for prefix, partitions in PARTITIONS.items():
+            world.create_topics(prefix, partitions)
             started_s = time.monotonic()
-            size = backlog(
-                world.bootstrap_servers, VIEWS.topic_of(prefix), rows, PARTITIONS[prefix]
-            )
+            size = backlog(world.bootstrap_servers, VIEWS.topic_of(prefix), table, partitions)
             _say(
-                f"{len(rows):,} events of {size / len(rows):.0f} bytes in {PARTITIONS[prefix]} "
+                f"{len(table):,} events of {size / len(table):.0f} bytes in {partitions} "
                 f"partitions, {time.monotonic() - started_s:.0f} s"
             )
-        report = measure(world, options.rounds, {p: len(rows) for p, rows in loads.items()})
+        report = measure(world, options.rounds, len(table))
         if options.seconds:
             report |= freshness(world, options.seconds, table)
         if options.large:
@@ -207,45 +233,45 @@ def main() -> None:
     REPORT.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def measure(world: World, rounds: int, events: dict[str, int]) -> dict[str, float]:
+def measure(world: World, rounds: int, events: int) -> dict[str, float]:
     """The three in turns, and 1 and 64 partitions; medians."""
-    limits: list[tuple[float, float]] = []
+    limits: dict[str, list[tuple[float, float]]] = {EIGHT: [], ONE: [], MANY: []}
     seldom: list[tuple[float, float]] = []
     runs: dict[str, list[Run]] = {EIGHT: [], ONE: [], MANY: []}
     inserts: list[tuple[float, float]] = []
     for number in range(rounds):
-        limits.append(limit(world, EIGHT, events[EIGHT], "default"))
-        seldom.append(limit(world, EIGHT, events[EIGHT], "seldom"))
-        runs[EIGHT].append(catch_up(world, EIGHT, events[EIGHT]))
-        seldom.append(limit(world, EIGHT, events[EIGHT], "seldom"))
-        limits.append(limit(world, EIGHT, events[EIGHT], "default"))
-        for prefix in (ONE, MANY):
-            runs[prefix].append(catch_up(world, prefix, events[prefix]))
-        inserts.append(insert_only(world, min(events[EIGHT], 500_000), 20_000))
-        one, each = runs[EIGHT][-1], {p: runs[p][-1].cpu_s / events[p] * 1e6 for p in runs}
+        seldom.append(limit(world, EIGHT, events, "seldom"))
+        for prefix, done in runs.items():
+            limits[prefix].append(limit(world, prefix, events, "default"))
+            done.append(catch_up(world, prefix, events))
+        seldom.append(limit(world, EIGHT, events, "seldom"))
+        limits[EIGHT].append(limit(world, EIGHT, events, "default"))
+        inserts.append(insert_only(world, min(events, 500_000), 20_000))
+        last = {p: runs[p][-1].cpu_s / events * 1e6 for p in runs}
         _say(
-            f"round {number + 1}: limit {events[EIGHT] / limits[-2][0]:,.0f} and "
-            f"{events[EIGHT] / limits[-1][0]:,.0f}, etl {events[EIGHT] / one.cpu_s:,.0f}, insert "
-            f"only {1e6 / inserts[-1][0]:,.0f} events per CPU-second; CPU of 8, 1, 64 partitions "
-            f"{each[EIGHT]:.2f}, {each[ONE]:.2f}, {each[MANY]:.2f} µs; peak {one.peak_rss_mib:.0f} "
-            f"MiB"
+            f"round {number + 1}: limit {events / limits[EIGHT][-2][0]:,.0f} and "
+            f"{events / limits[EIGHT][-1][0]:,.0f}, etl {1e6 / last[EIGHT]:,.0f}, insert only "
+            f"{1e6 / inserts[-1][0]:,.0f} events per CPU-second; CPU of 8, 1, 64 partitions "
+            f"{last[EIGHT]:.2f}, {last[ONE]:.2f}, {last[MANY]:.2f} µs; peak "
+            f"{runs[EIGHT][-1].peak_rss_mib:.0f} MiB"
         )
     eight = runs[EIGHT]
-    limit_per_cpu_s = events[EIGHT] / statistics.median(cpu_s for cpu_s, _ in limits)
-    etl_per_cpu_s = events[EIGHT] / statistics.median(run.cpu_s for run in eight)
-    cpu_of = {p: statistics.median(run.cpu_s for run in runs[p]) / events[p] * 1e6 for p in runs}
+    cpu_of = {p: statistics.median(run.cpu_s for run in runs[p]) / events * 1e6 for p in runs}
+    limit_of = {p: statistics.median(c for c, _ in limits[p]) / events * 1e6 for p in limits}
+    takeovers = {p: takeover(world, PARTITIONS[p]) for p in (ONE, MANY)}
+    later = {p: cpu_of[p] - cpu_s / events * 1e6 for p, cpu_s in takeovers.items()}
     return {
-        "limit_events_per_cpu_s": limit_per_cpu_s,
-        "limit_seldom_collecting_events_per_cpu_s": events[EIGHT]
+        "limit_events_per_cpu_s": 1e6 / limit_of[EIGHT],
+        "limit_seldom_collecting_events_per_cpu_s": events
         / statistics.median(cpu_s for cpu_s, _ in seldom),
-        "limit_events_per_s": events[EIGHT] / statistics.median(seconds for _, seconds in limits),
-        "etl_events_per_cpu_s": etl_per_cpu_s,
-        "etl_events_per_s": events[EIGHT] / statistics.median(run.seconds for run in eight),
-        "ratio": etl_per_cpu_s / limit_per_cpu_s,
+        "limit_events_per_s": events / statistics.median(seconds for _, seconds in limits[EIGHT]),
+        "etl_events_per_cpu_s": 1e6 / cpu_of[EIGHT],
+        "etl_events_per_s": events / statistics.median(run.seconds for run in eight),
+        "ratio": limit_of[EIGHT] / cpu_of[EIGHT],
         "insert_only_events_per_cpu_s": 1e6 / statistics.median(cpu_s for cpu_s, _ in inserts),
         "insert_only_events_per_s": 1e6 / statistics.median(seconds for _, seconds in inserts),
         "server_cpu_s_per_million": statistics.median(run.server_cpu_s for run in eight)
-        / events[EIGHT]
+        / events
         * 1e6,
         "rows_per_insert": statistics.median(run.events / run.inserts for run in eight),
         "inserts_per_s": statistics.median(run.inserts / run.seconds for run in eight),
@@ -253,6 +279,10 @@ def measure(world: World, rounds: int, events: dict[str, int]) -> dict[str, floa
         "cpu_us_per_event_1_partition": cpu_of[ONE],
         "cpu_us_per_event_64_partitions": cpu_of[MANY],
         "cpu_64_to_1_partitions": cpu_of[MANY] / cpu_of[ONE],
+        "takeover_cpu_s_1_partition": takeovers[ONE],
+        "takeover_cpu_s_64_partitions": takeovers[MANY],
+        "cpu_64_to_1_partitions_after_takeover": later[MANY] / later[ONE],
+        "limit_64_to_1_partitions": limit_of[MANY] / limit_of[ONE],
         "inserts_per_s_64_partitions": statistics.median(r.inserts / r.seconds for r in runs[MANY]),
         "rows_per_insert_64_partitions": statistics.median(
             r.events / r.inserts for r in runs[MANY]

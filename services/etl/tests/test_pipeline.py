@@ -627,3 +627,35 @@ def test_lag_is_what_is_not_committed_and_the_loop_is_alive():
     assert bench.health.alive()[0]
     bench.now_s += 31
     assert not bench.health.alive()[0]
+
+
+def test_partitions_without_records_are_not_asked_at_every_turn():
+    bench = Bench(BatchPolicy(max_rows=2))
+    partitions = [partition(number) for number in range(20)]
+    bench.assign(*partitions)
+    bench.settle()
+    bench.source.append(ONE, views_at(2))
+    asked = []
+
+    def now_s():
+        asked.append(bench.now_s)
+        return bench.tables.clock_s
+
+    bench.tables.now_s = now_s
+    bench.turn(0.01)
+    assert 0 < len(asked) < len(partitions)
+    bench.executor.run_all()
+    bench.turn(0.01)
+    assert bench.marks() == {ONE: 2}
+
+
+def test_the_mark_of_a_partition_that_rests_is_refreshed():
+    bench = Bench()
+    bench.assign(ONE, TWO)
+    bench.settle()
+    bench.log.recorded.clear()
+    bench.turn(1.0)
+    assert not bench.log.recorded
+    bench.tables.clock_s += Timing(deadline_s=60).refresh_s
+    bench.turn(1.0)
+    assert set(bench.log.recorded) == {ONE, TWO}

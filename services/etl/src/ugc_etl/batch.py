@@ -155,10 +155,14 @@ class OpenBatch:
         """How many records from `first` on still belong to this batch."""
         places = decoded.places[first : first + self._policy.max_rows - self._records]
         low, high = self._month
-        others = (places["timestamp_ms"] < low) | (places["timestamp_ms"] >= high)
-        month_ends = int(others.argmax()) if others.any() else len(places)
+        times_ms, sizes = places["timestamp_ms"], places["value_bytes"]
+        month_ends = fit = len(places)
+        # With many partitions a poll has little for each: most often all of it fits.
+        if times_ms.min() < low or times_ms.max() >= high:
+            month_ends = int(((times_ms < low) | (times_ms >= high)).argmax())
         bytes_left = self._policy.max_bytes - self._value_bytes
-        fit = int(np.searchsorted(np.cumsum(places["value_bytes"]), bytes_left, "right"))
+        if sizes.sum() > bytes_left:
+            fit = int(np.searchsorted(np.cumsum(sizes), bytes_left, "right"))
         # A single record that is larger is a batch by itself.
         return min(month_ends, fit or (0 if self._records else 1))
 

@@ -40,6 +40,7 @@ class Lane:
         failures: unknown outcomes in a row.
         retry_at_s: when the delay after them is over, by the loop's clock.
         paused: whether the source was told to stop reading it.
+        resting: whether its course, asked last, had nothing to do until there is a batch.
     """
 
     partition: Partition
@@ -57,6 +58,7 @@ class Lane:
     failures: int = 0
     retry_at_s: float = 0.0
     paused: bool = False
+    resting: bool = False
     open: OpenBatch = field(init=False)
     _taken_over: OpenBatch = field(init=False)
 
@@ -150,6 +152,10 @@ class Lane:
         """Whether it has records that are not delivered: what is idle makes no inserts."""
         return bool(len(self.open) or self.waiting or self.flight)
 
+    def may_go_on(self, now_s: float, age_s: float) -> bool:
+        """Whether it is worth while to ask its course; a mark that grows old may wait a while."""
+        return not self.resting or bool(self.waiting) or self.open.is_due(now_s, age_s)
+
     @property
     def awaits_records(self) -> bool:
         """Whether records of an intent that was taken over are still to be read."""
@@ -163,8 +169,7 @@ class Lane:
     @property
     def held_bytes(self) -> int:
         """About how much memory the records take."""
-        batches = list(self.waiting)
-        if self.flight is not None:
-            batches.append(self.flight)
-        parts = self.open.held_bytes + self._taken_over.held_bytes
-        return parts + sum(batch.held_bytes for batch in batches)
+        held_bytes = self.open.held_bytes + self._taken_over.held_bytes
+        for batch in self.waiting:
+            held_bytes += batch.held_bytes
+        return held_bytes if self.flight is None else held_bytes + self.flight.held_bytes

@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _REPORT_EVERY_S = 1.0
+_ASK_ALL_EVERY_S = 1.0  # lanes that rest too: a mark may have to be refreshed
 _WAIT_S = 0.1
 _MOST_COMMITS = 3  # of one partition in one turn: declare, complete and declare the next
 
@@ -120,7 +121,7 @@ class Pipeline:
         self._health = health
         self._lanes: dict[Partition, Lane] = {}
         self._over_limit = False
-        self._reported_at_s = float("-inf")
+        self._reported_at_s = self._asked_all_at_s = float("-inf")
         self._stopped: Callable[[], bool] = lambda: False
         self._questions = Outage("Kafka does not say where to begin", log)
         self._sink = Outage("the sink does not take batches", log)
@@ -153,10 +154,18 @@ class Pipeline:
         # Memory for larger batches is not to be had while over the limit.
         busy = sum(lane.is_busy for lane in self._lanes.values())
         age_s = 0.0 if self._over_limit else self._policy.age_s(busy)
-        self._advance(list(self._lanes.values()), age_s)
+        self._advance(self._awake(now_s, age_s), age_s)
         self._hold_back()
         self._report(now_s)
         self._health.turned()
+
+    def _awake(self, now_s: float, age_s: float) -> Sequence[Lane]:
+        """Those to ask in this turn: hundreds of lanes without records cost next to nothing."""
+        lanes = list(self._lanes.values())
+        if now_s - self._asked_all_at_s < _ASK_ALL_EVERY_S:
+            return [lane for lane in lanes if lane.may_go_on(now_s, age_s)]
+        self._asked_all_at_s = now_s
+        return lanes
 
     def _read(self) -> None:
         """Poll and decode. When it returns, what was polled is forgotten: only rows are held."""
@@ -187,6 +196,7 @@ class Pipeline:
     def _go_on(self, lane: Lane, now_s: float, age_s: float | None) -> Commit | None:
         """Perform actions until one takes time; a commit that is due is returned."""
         course = lane.course
+        lane.resting = False
         while lane.task is None and lane.retry_at_s <= now_s:
             sink_now_s = self._sink_clock.now_s()
             if course.wants_batch and age_s is not None:
@@ -195,7 +205,10 @@ class Pipeline:
                     course.hear(Cut(batch.end), sink_now_s)
             action = course.next(sink_now_s)
             match action:
-                case None | Wait():
+                case None:
+                    lane.resting = age_s is not None
+                    return None
+                case Wait():
                     return None
                 case Commit():
                     return action
