@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -11,6 +10,7 @@ import threading
 
 import click
 
+from ugc_etl.allocator import collect_garbage_seldom, give_back_large_blocks
 from ugc_etl.app import build_pipeline, deployment_of, open_clickhouse
 from ugc_etl.logs import log_to_stdout
 from ugc_etl.operations.command_line import audit, erase, replay
@@ -41,28 +41,19 @@ def run() -> None:
     """Move records until SIGTERM or SIGINT."""
     settings = load_settings(Settings, os.environ)
     log_to_stdout(settings.log_level)
+    give_back_large_blocks()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
         with build_pipeline(settings) as world:
             log.info("metrics and probes on port %d", world.port)
-            _collect_garbage_seldom()
+            collect_garbage_seldom()
             world.run(stop)
     except (RefusedError, OSError) as error:
         log.critical("stopped: %s", error)
         sys.exit(1)
     log.info("stopped")
-
-
-def _collect_garbage_seldom() -> None:
-    """Every poll makes thousands of objects that are in no cycle and soon gone.
-
-    At its defaults the collector goes through them all, and through every module's again and
-    again: a quarter of what reading costs.
-    """
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
 
 
 @main.command("migrate")

@@ -232,7 +232,8 @@ def _sizes(values: Sequence[bytes | None]) -> npt.NDArray[np.int64]:
 
 def _held_bytes(letter: DeadLetter) -> int:
     parts = [letter.key, letter.value, *(content for _, content in letter.headers)]
-    return _LETTER_BYTES + sum(len(part or b"") for part in parts)
+    # Twice: the producer copies a letter to send it, and blocks of all sizes leave holes behind.
+    return _LETTER_BYTES + 2 * sum(len(part or b"") for part in parts)
 
 
 def _values(column: Column, family: Family, events: Sequence[Event]) -> npt.NDArray[Any]:
