@@ -1,4 +1,4 @@
-"""How this process takes memory and gives it back: Python's collector and the C library's malloc."""
+"""How this process takes memory and gives it back: Python's collector, the C library's malloc."""
 
 from __future__ import annotations
 
