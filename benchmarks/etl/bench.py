@@ -50,8 +50,8 @@ EMPTY = "empty."
 STEADY_EVENTS_PER_S = 20_000
 _POLL_S = 0.1
 _STALLED_S = 120.0
-_QUIET_S = 2.0
-_QUIET_CORES = 0.1
+_QUIET_S = 1.0
+_QUIET_CORES = 0.05
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,10 @@ def catch_up(world: World, prefix: str, events: int) -> Run:
 
 
 def takeover(world: World, partitions: int) -> float:
-    """CPU seconds of a new ETL, from ready until it has nothing left to ask, without any record."""
+    """CPU seconds of a new ETL without any record: from ready until all is asked, and quiet since.
+
+    The quiet second is in it: an answer may come after the last question is logged.
+    """
     prefix = f"{EMPTY}{partitions}."
     world.create_topics(prefix, partitions)
     deployment = world.new_tables()
@@ -111,15 +114,14 @@ def takeover(world: World, partitions: int) -> float:
         ready_cpu_s = etl.cpu_s()
 
         def is_quiet() -> bool:
+            if etl.log.read_text().count("ReadBack") < partitions * len(FAMILIES):
+                return False
             used.append(etl.cpu_s())
-            asked = etl.log.read_text().count("ReadBack")
-            full = len(used) == used.maxlen and asked >= partitions * len(FAMILIES)
-            return full and used[-1] - used[0] < _QUIET_CORES * _QUIET_S
+            return len(used) == used.maxlen and used[-1] - used[0] < _QUIET_CORES * _QUIET_S
 
         _until(is_quiet, etl)
-        cpu_s = used[0] - ready_cpu_s
     world.drop_tables(deployment)
-    return cpu_s
+    return used[-1] - ready_cpu_s
 
 
 def limit(world: World, prefix: str, events: int, collector: str) -> tuple[float, float]:
