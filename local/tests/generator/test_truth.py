@@ -54,7 +54,8 @@ def told(catalogue: Sequence[Film], *facts: tuple[int, Fact]) -> GroundTruth:
     truth = GroundTruth(DAY, catalogue)
     for viewer, fact in facts:
         truth.add(viewer, Told(again=False, facts=[fact]))
-    truth.close_all()
+    for viewer in dict.fromkeys(viewer for viewer, _ in facts):
+        truth.close(viewer)
     return truth
 
 
@@ -242,7 +243,7 @@ def test_a_retry_brings_rows_only() -> None:
     fact = tick(0, 0)
     for again in (False, True, True):
         truth.add(1, Told(again, [fact]))
-    truth.close_all()
+    truth.close(1)
     assert (truth.submitted, truth.accepted) == (3, 3)
     assert truth.rows["views", "view_progress"] == 3
     assert truth.events["views", "view_progress"] == 1

@@ -2,15 +2,13 @@
 
 `Plan` decides and streams what the apps send, `GroundTruth` answers from what is streamed, by the
 definitions of docs/metrics.md and without the pipeline's code, `replay` sends it, `Journal` lets a
-killed replay go on. `SteadyLoad` sends without an end. `Likeness` measures a plan against
-published figures.
+killed replay go on. `Likeness` measures a plan against published figures.
 """
 
 from ugc_local.generator.catalogue import Film
 from ugc_local.generator.habits import Habits
 from ugc_local.generator.journal import Journal, JournalError
 from ugc_local.generator.likeness import Likeness
-from ugc_local.generator.load import SteadyLoad
 from ugc_local.generator.messages import Poison, Refusal, Request
 from ugc_local.generator.outbox import Shares
 from ugc_local.generator.plan import Plan
@@ -34,7 +32,6 @@ __all__ = [
     "Request",
     "SendPoison",
     "Shares",
-    "SteadyLoad",
     "replay",
     "token_minter",
 ]

@@ -238,11 +238,6 @@ class GroundTruth:
                 number, total = self._scores.get(film, (0, 0))
                 self._scores[film] = number + 1, total + fact.value
 
-    def close_all(self) -> None:
-        """Close whoever is open."""
-        for viewer in tuple(self._open):
-            self.close(viewer)
-
     @property
     def ratings(self) -> dict[UUID, tuple[int, float]]:
         """content_id → current scores: how many, their average. Films without one are absent."""
