@@ -31,6 +31,7 @@ def test_the_least_that_must_be_set():
         ({"CLICKHOUSE_SECURE": "perhaps"}, "CLICKHOUSE_SECURE"),
         ({"CLICKHOUSE_SHARDS": "a,,b"}, "CLICKHOUSE_SHARDS"),
         ({"CLICKHOUSE_SHARDS": "a:port"}, "CLICKHOUSE_SHARDS"),
+        ({"CLICKHOUSE_SHARDS": "a:9000,b:65536"}, "CLICKHOUSE_SHARDS: b:65536"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(wrong, says):
@@ -48,6 +49,13 @@ def test_shards_have_addresses_of_their_own_or_the_host_is_the_one():
     with pytest.raises(SettingsError, match="CLICKHOUSE_CLUSTER is empty"):
         load(ToolSettings, LEAST | several)
     load(ToolSettings, LEAST | several | {"CLICKHOUSE_CLUSTER": "main"})
+
+
+def test_commands_ask_the_server_that_has_the_rows():
+    with pytest.raises(SettingsError, match="CLICKHOUSE_HOST is not the server"):
+        load(ToolSettings, LEAST | {"CLICKHOUSE_SHARDS": "another"})
+    load(ToolSettings, LEAST | {"CLICKHOUSE_SHARDS": "c:9000"})
+    load(ToolSettings, LEAST | {"CLICKHOUSE_SHARDS": "another", "CLICKHOUSE_CLUSTER": "main"})
 
 
 def test_every_setting_says_what_it_is_and_secrets_stay_secret():

@@ -52,6 +52,12 @@ class ClickHouseSettings:
         str, Meta(description="name of the cluster; empty for a single server")
     ] = ""
 
+    def __post_init__(self) -> None:
+        """Refuse ports that there are not."""
+        for host, port in self.shard_addresses:
+            if port > 65535:
+                raise ValueError(f"CLICKHOUSE_SHARDS: {host}:{port} is above the last port")
+
     @property
     def shard_addresses(self) -> tuple[tuple[str, int], ...]:
         """Host and port of each shard."""

@@ -25,11 +25,18 @@ class ToolSettings:
     def __post_init__(self) -> None:
         """Refuse what no command could answer for."""
         clickhouse = self.clickhouse
-        if len(clickhouse.shard_addresses) > 1 and not clickhouse.clickhouse_cluster:
+        asked = clickhouse.clickhouse_host, clickhouse.clickhouse_port
+        if clickhouse.clickhouse_cluster or clickhouse.shard_addresses == (asked,):
+            return
+        if len(clickhouse.shard_addresses) > 1:
             raise ValueError(
                 "CLICKHOUSE_CLUSTER is empty: no one of the servers in CLICKHOUSE_SHARDS sees the"
                 " rows of all"
             )
+        raise ValueError(
+            "CLICKHOUSE_HOST is not the server in CLICKHOUSE_SHARDS: what is missing would be"
+            " asked of one and inserted into the other"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
