@@ -47,3 +47,6 @@ def test_lag_is_published_of_owned_partitions_only():
     assert 'partition="0"' not in text
     assert "etl_partitions 1.0" in text
     assert "process_resident_memory_bytes" in text or "python_info" in text
+    metrics.owned({("t", 0): 3})
+    lags = [line for line in metrics.render().decode().splitlines() if "etl_lag_records{" in line]
+    assert lags == ['etl_lag_records{partition="0",topic="t"} 3.0']

@@ -63,6 +63,7 @@ class Metrics:
             registry=registry,
         )
         self.lag = Gauge("etl_lag_records", "Records behind the end", place, registry=registry)
+        self._lags: dict[tuple[str, int], Gauge] = {}
         self.lost_offsets = Counter(
             "etl_lost_offsets",
             "Offsets that Kafka had deleted before they were read",
@@ -98,9 +99,14 @@ class Metrics:
     def owned(self, lags: Mapping[tuple[str, int], int]) -> None:
         """Publish the lag of every owned partition, and of no other."""
         self.partitions.set(len(lags))
-        self.lag.clear()
+        for topic, partition in self._lags.keys() - lags.keys():
+            self.lag.remove(topic, str(partition))
+            del self._lags[topic, partition]
         for (topic, partition), lag in lags.items():
-            self.lag.labels(topic, str(partition)).set(lag)
+            if (topic, partition) not in self._lags:
+                # Looking it up costs more than all else, and there are hundreds each second.
+                self._lags[topic, partition] = self.lag.labels(topic, str(partition))
+            self._lags[topic, partition].set(lag)
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""
