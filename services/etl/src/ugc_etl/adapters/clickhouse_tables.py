@@ -19,6 +19,7 @@ from ugc_etl.protocol.facts import Evidence, Surveyed
 from ugc_etl.records import Partition
 from ugc_etl.schema import Deployment
 
+_CLOCK = "SELECT toUnixTimestamp64Milli(now64(3))"
 _REBUILD_OFFSETS = 1_000_000
 """Of one INSERT SELECT into a mart."""
 
@@ -34,12 +35,11 @@ class ClickHouseTables:
         self._deployment = deployment
 
     def read_back(self, family: Family, partition: Partition, asked: ReadBack) -> Evidence:
-        """Three statements, in this order."""
+        """Two statements. The first begins with the clock, and it looks what runs after that."""
         intent = asked.intent
         server = self._shards.server(0 if intent is None else intent.shard)
-        servers = self._servers(server)
-        now_s = _now_s(server)
-        running = self._running(servers, partition, asked.generation)
+        servers = sorted(self._servers(server), key=lambda each: each is not server)
+        now_s, running = self._running(servers, partition, asked.generation)
         own = "0"
         if intent is not None:
             own = (
@@ -66,7 +66,7 @@ class ClickHouseTables:
         servers = self._servers(self._shards.server(0))
         # Nobody knows which shard has an insert in flight: the slowest clock counts.
         now_s = min(_now_s(server) for server in self._shards.servers)
-        running = self._running(servers, partition, asked.generation)
+        _, running = self._running(servers, partition, asked.generation)
         parts = list(letters().parts)
         of_ledger = (
             f"topic_id = toUUID('{UUID(partition.topic_id)}')"
@@ -129,17 +129,21 @@ class ClickHouseTables:
 
     def _running(
         self, servers: Sequence[ClickHouse], partition: Partition, generation: int
-    ) -> bool:
+    ) -> tuple[float, bool]:
+        """The clock of the first server; then whether an insert runs on any."""
         cluster = self._deployment.cluster
         processes = (
             f"clusterAllReplicas('{cluster}', system.processes)"
             if cluster
             else ("system.processes")
         )
-        counted = _ask_each(
-            servers, f"SELECT count() FROM {processes} WHERE {_inserts_of(partition, generation)}"
+        found = _ask_each(
+            servers,
+            # A scalar is there before the query that has it looks at anything.
+            f"SELECT ({_CLOCK}), count() FROM {processes}"
+            f" WHERE {_inserts_of(partition, generation)}",
         )
-        return any(count > 0 for (count,) in counted)
+        return float(found[0][0]) / 1000, any(count > 0 for _, count in found)
 
     def _everywhere(self, table: str) -> str:
         deployment = self._deployment
@@ -155,7 +159,7 @@ def _ask_each(servers: Sequence[ClickHouse], sql: str) -> list[tuple[Any, ...]]:
 
 
 def _now_s(server: ClickHouse) -> float:
-    [(now_ms,)] = server.ask("SELECT toUnixTimestamp64Milli(now64(3))")
+    [(now_ms,)] = server.ask(_CLOCK)
     return float(now_ms) / 1000
 
 
