@@ -8,20 +8,19 @@ Prints CPU seconds and seconds of the process, from the first record on.
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from ugc_etl.adapters.kafka import consumer_config
+from ugc_etl.allocator import collect_garbage_seldom
 
 
 def main() -> None:
     """Read all."""
     servers, topic, partitions, events, collector = sys.argv[1:]
     if collector == "seldom":
-        gc.freeze()
-        gc.set_threshold(100_000, 20, 100)
+        collect_garbage_seldom()
     consumer = Consumer(consumer_config({"bootstrap.servers": servers}, "limit"))
     consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in range(int(partitions))])
     cpu_s, started_s = time.process_time(), time.monotonic()
