@@ -93,11 +93,11 @@ class LeavesMarts(Rules):
 class ShardOfToday(Course):
     """Asks the shard of today's count, not the recorded one."""
 
-    def _resume(self, mark: Mark, now_s: float) -> None:
+    def _resume(self, mark: Mark, end: int, now_s: float) -> None:
         if mark.intent is not None:
             today = replace(mark.intent, shard=self._rules.shard_of(self.partition))
             mark = replace(mark, intent=today)
-        super()._resume(mark, now_s)
+        super()._resume(mark, end, now_s)
 
 
 class TakesForeignMarks(Course):

@@ -21,7 +21,7 @@ SEEDS = {
     "inserts-erased": 19,
     "one-sweep": 50,
     "one-decoder": 23,
-    "hasty-upgrade": 484,
+    "hasty-upgrade": 1233,
     "late-letters": 1481,
     "letters-last": 3,
     "leaves-marts": 59,

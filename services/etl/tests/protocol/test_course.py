@@ -202,11 +202,19 @@ def test_a_log_that_ends_before_what_was_read_stops():
 
 
 def test_a_log_that_ends_where_reading_did_is_whole():
-    Driver(end=100).next(ReadBack)
+    assert Driver(end=100).next() is None
     _, intent = delivering(end=110)
     Driver(replace(MARK, intent=intent), end=110).next(ReadBack)
     # The offsets of another life say nothing of this one.
     Driver(replace(MARK, topic_id="another life"), end=5).next(Survey)
+
+
+def test_where_all_is_read_nobody_is_asked_for_rows_behind_the_mark():
+    driver = Driver(end=100)
+    assert driver.next() is None
+    driver.hear(Cut(110))
+    assert driver.next(Commit).mark.intent.end == 110
+    Driver(end=101).next(ReadBack)
 
 
 def test_without_a_mark_an_empty_table_means_the_earliest():

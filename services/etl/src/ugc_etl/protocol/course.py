@@ -232,9 +232,9 @@ class Course:
                 "has lost records that it had acknowledged, and gives their offsets to others"
             )
         else:
-            self._resume(found, now_s)
+            self._resume(found, fact.end, now_s)
 
-    def _resume(self, mark: Mark, now_s: float) -> None:
+    def _resume(self, mark: Mark, end: int, now_s: float) -> None:
         self._offset = mark.offset
         self._intent = intent = mark.intent
         if mark.hunt_until is not None and mark.offset < mark.hunt_until:
@@ -246,8 +246,10 @@ class Course:
         elif mark.recover_until is not None and mark.offset < mark.recover_until:
             quiet_at_s = intent.insert_by_s + 1.0 if intent else now_s
             self._survey(quiet_at_s, quiet_at_s, "a recovery was under way")
-        else:
+        elif self._rules.may_have_been_set_back(mark, end):
             self._phase = Checking()
+        else:
+            self._phase = Idle()
 
     def _checked(self, evidence: Evidence, now_s: float) -> None:
         intent = self._intent

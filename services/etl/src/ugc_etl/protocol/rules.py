@@ -63,6 +63,10 @@ class Rules:
         """[R19] A log that ends before what was read has lost records: offsets come again."""
         return end < (mark.intent.end if mark.intent else mark.offset)
 
+    def may_have_been_set_back(self, mark: Mark, end: int) -> bool:
+        """[R8] What was done behind a mark was read there: nothing was, where the log ends."""
+        return mark.intent is not None or end > mark.offset
+
     def must_refresh(self, committed_at_s: float, now_s: float) -> bool:
         """[R7] Whether the mark of an idle partition is due."""
         return now_s - committed_at_s >= self.timing.refresh_s
