@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 
@@ -127,6 +128,21 @@ def test_clients_that_do_not_read_hold_up_nobody(
         sock.close()
 
 
+def test_files_that_are_not_read_hold_up_nobody(
+    server: Server, connect: Callable[[bytes], socket.socket]
+) -> None:
+    request = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n"
+    worker = psutil.Process(server.process.pid).children()[0]
+    healthy(server, 1)
+    before = worker.memory_info().rss
+    # More than the kernel's buffers hold, so one at least is left unsent on each connection.
+    deaf = [connect(request * 8) for _ in range(12)]
+    healthy(server)
+    assert worker.memory_info().rss - before < 24_000_000
+    for sock in deaf:
+        sock.close()
+
+
 def test_what_is_too_large_is_refused_before_it_comes(
     connect: Callable[[bytes], socket.socket],
 ) -> None:
@@ -178,6 +194,46 @@ def test_the_memory_of_unfinished_requests_is_bounded(
     assert worker.memory_info().rss - before < 24_000_000
     # A request of the usual size still comes through: it gets as far as its token.
     assert server.post(tick(), Authorization="Bearer x")[0] == 401
+
+
+def test_a_client_that_resets_does_not_end_the_worker(
+    server: Server, connect: Callable[[bytes], socket.socket]
+) -> None:
+    worker = psutil.Process(server.process.pid).children()[0]
+    for more in (
+        b"Content-Length: 2000001\r\n\r\n",
+        b"Expect: 100-continue\r\nContent-Length: 500\r\n\r\n",
+    ):
+        worker.suspend()  # so that it reads what came when it can answer no more
+        try:
+            sock = connect(HEAD + more)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+        finally:
+            worker.resume()
+        healthy(server, 2)
+    assert psutil.Process(server.process.pid).children() == [worker]
+
+
+def test_a_connection_cut_while_its_bytes_wait_does_not_end_the_worker(
+    server: Server, connect: Callable[[bytes], socket.socket]
+) -> None:
+    worker = psutil.Process(server.process.pid).children()[0]
+    begun = HEAD + b"Content-Length: 2000000\r\n\r\n"
+    large = [connect(begun + b" " * 1_990_000) for _ in range(2)]
+    small = [connect(begun) for _ in range(6)]
+    healthy(server, 2)
+    worker.suspend()  # so that one turn of its loop finds bytes on all of them
+    try:
+        for sock in small:
+            sock.sendall(b" " * 50_000)
+        for sock in large:
+            sock.sendall(b" " * 1000)
+    finally:
+        worker.resume()
+    poll(lambda: cut(server, "memory") >= 1)
+    healthy(server, 2)
+    assert psutil.Process(server.process.pid).children() == [worker]
 
 
 def test_requests_one_behind_the_other_are_answered_in_turn(

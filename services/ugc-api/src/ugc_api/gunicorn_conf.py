@@ -80,6 +80,8 @@ graceful_timeout = _settings.api_stop_grace_s
 timeout = 30
 # The heartbeat file must not wait for a disk.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
+# It would wait in a thread for the client, and overtake what is not sent yet.
+sendfile = False
 # Nobody is believed here; which proxies are is said by API_PROXY_HOPS.
 forwarded_allow_ips = ""
 # No second way in, and nothing written to a home directory that may not exist.

@@ -113,6 +113,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._receive(conn, conn.sock)
 
     def _receive(self, conn: Any, _sock: Any) -> None:
+        if conn not in self._arriving:
+            return  # cut since the poller spoke, to make room for another's bytes
         try:
             data = conn.sock.recv(_RECEIVE_BYTES)
         except BlockingIOError:
@@ -144,7 +146,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if progress is Progress.MORE:
             if arrival.wants_continue:
                 arrival.wants_continue = False
-                conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                _say(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
             self._poll(conn, selectors.EVENT_READ, self._receive)
             return
         request, conn.rest = arrival.take()
@@ -245,7 +247,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         begun = bool(conn.held)
         self._leave_arriving(conn)
         if begun:
-            conn.sock.sendall(_answer(status))
+            _say(conn, _answer(status))
         if begun or why != "slow":
             self._count(why)
         self._linger(conn)
@@ -328,6 +330,14 @@ _STATUS_OF = {
     UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
     ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
 }
+
+
+def _say(conn: Any, said: bytes) -> None:
+    """Send from the main loop, which must not end with a client that has gone."""
+    try:
+        conn.sock.sendall(said)
+    except OSError:
+        conn.sock.unsent.clear()
 
 
 def _expired(deadlines: dict[Any, float], now: float) -> list[Any]:

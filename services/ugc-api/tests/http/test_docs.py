@@ -94,6 +94,13 @@ def test_the_page_needs_nothing_but_this_server(client: FlaskClient) -> None:
     assert "SwaggerUIBundle(" in client.get("/docs/start.js").text
 
 
+def test_an_asset_is_kept_for_a_day_and_then_asked_after(client: FlaskClient) -> None:
+    asset = client.get("/docs/swagger-ui.css")
+    assert asset.headers["Cache-Control"] == "public, max-age=86400"
+    again = client.get("/docs/swagger-ui.css", headers={"If-None-Match": asset.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+
+
 @pytest.mark.parametrize(
     "path", ["/docs/index.css", "/docs/none", "/docs/..%2fflask_swagger_ui.py", "/docs/VERSION"]
 )

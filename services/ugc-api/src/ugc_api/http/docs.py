@@ -10,7 +10,7 @@ import importlib.resources
 from typing import Any
 
 import msgspec
-from flask import Flask, Response, send_from_directory
+from flask import Flask, Response, abort, request
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -31,7 +31,11 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+_ASSETS = {
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "favicon-32x32.png": "image/png",
+}
 
 
 def add_docs(app: Flask, document: dict[str, Any]) -> None:
@@ -42,7 +46,9 @@ def add_docs(app: Flask, document: dict[str, Any]) -> None:
         document: in OpenAPI's form.
     """
     encoded = msgspec.json.encode(document)
-    assets = str(importlib.resources.files("flask_swagger_ui") / "dist")
+    folder = importlib.resources.files("flask_swagger_ui") / "dist"
+    # Read once: however many clients are slow to take one, it is in memory once.
+    assets = {name: (folder / name).read_bytes() for name in _ASSETS}
 
     @app.get("/openapi.json")
     def openapi() -> Response:
@@ -58,5 +64,11 @@ def add_docs(app: Flask, document: dict[str, Any]) -> None:
     def docs_asset(name: str) -> Response:
         if name == "start.js":
             return Response(_START, content_type="text/javascript; charset=utf-8")
-        # What is not one of them does not exist, whatever else is in the folder.
-        return send_from_directory(assets, name if name in _ASSETS else "none", max_age=86_400)
+        if name not in assets:
+            abort(404)
+        asset = Response(assets[name], content_type=_ASSETS[name])
+        asset.cache_control.public = True
+        asset.cache_control.max_age = 86_400
+        asset.add_etag()
+        asset.make_conditional(request)
+        return asset
