@@ -1,4 +1,5 @@
 import gzip
+import random
 import sys
 import tracemalloc
 import zlib
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ugc_api.bodies import (
+    MAX_STREAMS,
     BrokenEncodingError,
     ExpandsTooFarError,
     UnknownEncodingError,
@@ -82,6 +84,23 @@ def test_noise_is_broken_or_something(encoding: str, noise: bytes) -> None:
     except BrokenEncodingError:
         return
     assert len(found) <= LIMIT
+
+
+@pytest.mark.parametrize("encoding", COMPRESS)
+def test_streams_that_end_anywhere_come_back(encoding: str) -> None:
+    noise = random.Random(1).randbytes(150_000)  # more than the pieces in which it is read
+    lengths = (1, 65_515, 65_536, 65_537, 150_000)
+    body = b"".join(COMPRESS[encoding](noise[:length]) for length in lengths)
+    assert expand(body, encoding, 400_000) == b"".join(noise[:length] for length in lengths)
+
+
+@pytest.mark.parametrize("encoding", COMPRESS)
+def test_there_may_be_a_stream_for_each_event_and_not_for_each_byte(encoding: str) -> None:
+    one = COMPRESS[encoding](b"a")
+    assert expand(one * MAX_STREAMS, encoding, LIMIT) == b"a" * MAX_STREAMS
+    empty = COMPRESS[encoding](b"")
+    with pytest.raises(BrokenEncodingError, match="streams"):
+        expand(empty * (4 * 1024 * 1024 // len(empty)), encoding, LIMIT)
 
 
 def test_zstd_may_not_ask_for_a_huge_window() -> None:
