@@ -68,6 +68,8 @@ def test_without_a_signature_nothing_is_valid() -> None:
         {"kty": "OKP", "crv": "X25519", "x": "AA"},
         jwk(private("ES256"), "k", use="enc"),
         jwk(private("ES256"), "k", key_ops=["sign"]),
+        jwk(private("ES256"), "k") | {"key_ops": None},
+        jwk(private("ES256"), "k") | {"key_ops": 1},
         jwk(private("ES256"), "k", alg="ES512"),
         jwk(private("ES256"), "k", x="AA"),
         jwk(private("ES256"), None) | {"kid": 1},

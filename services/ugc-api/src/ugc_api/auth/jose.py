@@ -173,7 +173,8 @@ def _jwk(entry: object) -> Key:
     members = _MEMBERS.get(kind) if isinstance(kind, str) else None
     if members is None:
         raise KeyMaterialError("kty is not RSA, EC or OKP")
-    if entry.get("use", "sig") != "sig" or "verify" not in operations:
+    able = isinstance(operations, list) and "verify" in operations
+    if entry.get("use", "sig") != "sig" or not able:
         raise KeyMaterialError("not for signatures")
     if not isinstance(kid, str | None):
         raise KeyMaterialError("kid is not a text")
