@@ -91,6 +91,23 @@ def test_a_key_names_the_event() -> None:
     assert event_id(BOOKMARK, {"event_id": str(OTHER)}, key="a") == OTHER
 
 
+def test_an_anonymous_key_names_the_event_of_its_session() -> None:
+    def event_id(session: UUID) -> str:
+        event = reaction(
+            BOOKMARK,
+            json.dumps({"session_id": str(session)}).encode(),
+            film_id=FILM,
+            removed=False,
+            idempotency_key="a",
+            user_id=None,
+            now_ms=NOW_MS,
+            new_id=NEW_ID,
+        )
+        return str(json.loads(event)["event_id"])
+
+    assert event_id(USER) == event_id(USER) != event_id(OTHER)
+
+
 @pytest.mark.parametrize(
     ("resource", "body", "field", "reason"),
     [

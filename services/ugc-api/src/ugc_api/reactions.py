@@ -79,7 +79,11 @@ def reaction(
             )
     if idempotency_key is not None:
         verb = "DELETE" if removed else "PUT"
-        new_id = uuid5(user_id or film_id, f"{verb} {resource.name} {film_id} {idempotency_key}")
+        whose = user_id
+        if whose is None:  # a session's, so that other sessions' same keys are other events
+            session = bytes(fields.get("session_id", msgspec.Raw(b"")))
+            whose = uuid5(film_id, session.decode(errors="replace"))
+        new_id = uuid5(whose, f"{verb} {resource.name} {film_id} {idempotency_key}")
     event_id = fields.pop("event_id", None)
     if event_id is None or bytes(event_id) == b"null":
         event_id = msgspec.Raw(msgspec.json.encode(new_id))
