@@ -29,7 +29,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +49,8 @@ WAITING = "waiting."
 STEADY_EVENTS_PER_S = 20_000
 _POLL_S = 0.1
 _STALLED_S = 120.0
-_QUIET_S = 3.0
-_QUIET_CORES = 0.05
+_ANSWERED_S = 4.0
+_IDLE_S = 4.0
 
 
 @dataclass(frozen=True)
@@ -106,10 +105,9 @@ def catch_up(world: World, prefix: str, events: int) -> Run:
 
 
 def takeover(world: World, partitions: int, table: npt.NDArray[np.void]) -> float:
-    """CPU seconds of a new ETL that leaves its records: from ready until all is asked, and quiet.
+    """CPU seconds of a new ETL that leaves its records: from ready until all is answered.
 
-    Quiet for some seconds: a busy server's answers come long after the last question is logged,
-    and in between there is little to do.
+    Without what it takes idle, which is measured afterwards.
     """
     prefix = f"{WAITING}{partitions}."
     world.create_topics(prefix, partitions)
@@ -119,19 +117,16 @@ def takeover(world: World, partitions: int, table: npt.NDArray[np.void]) -> floa
         STEADY_EVENTS_PER_S,
     )  # fmt: skip
     deployment = world.new_tables()
-    used: deque[float] = deque(maxlen=round(_QUIET_S / _POLL_S) + 1)
     with world.etl(deployment, prefix, {"BATCH_MAX_AGE_MS": "600000"}) as etl:
-        ready_cpu_s = etl.cpu_s()
-
-        def is_quiet() -> bool:
-            if etl.log.read_text().count("ReadBack") < partitions:
-                return False
-            used.append(etl.cpu_s())
-            return len(used) == used.maxlen and used[-1] - used[0] < _QUIET_CORES * _QUIET_S
-
-        _until(is_quiet, etl)
+        ready_cpu_s, ready_at_s = etl.cpu_s(), time.monotonic()
+        _until(lambda: etl.log.read_text().count("ReadBack") >= partitions, etl)
+        # The last answers come some time after the last question is logged.
+        _let_pass(_ANSWERED_S, etl)
+        cpu_s, at_s = etl.cpu_s(), time.monotonic()
+        _let_pass(_IDLE_S, etl)
+        idle_cores = (etl.cpu_s() - cpu_s) / (time.monotonic() - at_s)
     world.drop_tables(deployment)
-    return used[0] - ready_cpu_s
+    return cpu_s - ready_cpu_s - idle_cores * (at_s - ready_at_s)
 
 
 def limit(world: World, prefix: str, events: int, collector: str) -> tuple[float, float]:
@@ -314,6 +309,11 @@ def _until(done: Callable[[], bool], etl: Etl) -> None:
             raise RuntimeError(f"the ETL does not come to an end: {etl.log.read_text()[-2000:]}")
         over.wait(_POLL_S)
     etl.sample_memory()
+
+
+def _let_pass(seconds: float, etl: Etl) -> None:
+    until_s = time.monotonic() + seconds
+    _until(lambda: time.monotonic() >= until_s, etl)
 
 
 def _figures(script: str, *arguments: object) -> tuple[float, float]:
