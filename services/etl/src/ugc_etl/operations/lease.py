@@ -16,7 +16,9 @@ from ugc_etl.operations.ports import Declared, LeaseLog, Sql
 from ugc_etl.operations.rows_once import Clock
 from ugc_etl.ports import OutcomeUnknownError, RefusedError
 
-_PATIENCE_S = 20.0
+# A transaction that was left open keeps the answer back until the broker ends it: after its
+# time-out of 10 s, for which it looks every 10 s.
+_PATIENCE_S = 30.0
 _AGAIN_AFTER_S = 0.5
 
 
