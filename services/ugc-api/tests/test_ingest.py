@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from typing import Any
 from uuid import UUID
 
@@ -201,6 +202,47 @@ def test_a_body_has_as_many_events_as_the_limit_and_no_more() -> None:
         with pytest.raises(BodyError) as caught:
             read(ndjson(*[tick()] * 4), max_batch=3, lines=lines)
         assert caught.value.fault is BodyFault.TOO_MANY_EVENTS
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        (b"[" + b"0," * 2_000_000 + b"0]", False),
+        (b"[" + b"{}," * 1_300_000 + b"{}]", False),
+        (b"[[" + b"0," * 1_000_000 + b"0]," + b"0," * 1_000_000 + b"0]", False),
+        (b'["' + b'\\"' * 100 + b'",' + b"0," * 2_000_000 + b"0]", False),
+        (b"{}\n" * 1_300_000, True),
+        (b"{}\n" * 1_300_000, False),
+        (b"\n" * 4_000_000, True),
+    ],
+)
+def test_far_too_many_events_take_no_memory(body: bytes, lines: bool) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyError) as caught:
+            read(body, lines=lines)
+        assert caught.value.fault is BodyFault.TOO_MANY_EVENTS
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_in_texts_and_objects_is_not_counted_as_events() -> None:
+    # So many commas and brackets in texts that they are looked at more closely.
+    review = rating(type="review", text='a,"b",[c],{d},\\' * 200)
+    del review["score"]
+    reviews = [review | {"event_id": str(UUID(int=n))} for n in (1, 2, 3)]
+    assert len(read(reviews, max_batch=3).batch.records) == 3
+    assert len(read([review] * 3, max_batch=3).results) == 3
+
+
+@pytest.mark.parametrize(
+    "unending", [b'"', b'"' + b'\\"' * 400_000, b'\\"' * 400_000, b"]" * 400_000]
+)
+def test_a_text_without_an_end_is_not_looked_for_twice(unending: bytes) -> None:
+    with pytest.raises(BodyError) as caught:
+        read(b"[" + unending + b"," * 200_000)
+    assert caught.value.fault in (BodyFault.NOT_JSON, BodyFault.TOO_MANY_EVENTS)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,15 @@ _TRACEPARENT = re.compile(
 # Between two values of one JSON text there is always more than white space.
 _SEVERAL_OBJECTS = re.compile(rb"\}[ \t\r]*\n[ \t\r\n]*\{")
 
+# A string, also one that never ends, or what a JSON text is built with.
+_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[\[\]{},]', re.DOTALL)
+_MOST_SIGNS = 256
+"""Strings, brackets and commas of an event; none has a quarter of it."""
+_COMMA = ord(",")
+_PLAUSIBLE = 64
+"""Commas or lines of an event: a body with more of them is counted before it is split, since each
+item of it takes 100 bytes of memory, and 4 MiB of `0,` are 2 million items."""
+
 
 class BodyFault(Enum):
     """What can be wrong with a body as a whole."""
@@ -226,19 +235,48 @@ class Ingest:
 
     def _split(self, body: bytes, *, lines: bool) -> Sequence[bytes]:
         items: Sequence[bytes] | Invalid
+        plausible = _PLAUSIBLE * self._max_batch
         if lines or (b"\n" in body and _SEVERAL_OBJECTS.search(body)):
+            if body.count(b"\n") > plausible:
+                raise self._too_many()
             items = split_lines(body)
         else:
+            # Of each two bytes at least one is a comma where there are the most items.
+            suspect = len(body) > 2 * plausible and body.count(b",") > plausible
+            if suspect and _has_more_items(body, self._max_batch):
+                raise self._too_many()
             items = split_batch(body)
         if isinstance(items, Invalid):
             raise BodyError(BodyFault.NOT_JSON, items.detail)
         if not items:
             raise BodyError(BodyFault.NO_EVENTS, "the body has no events")
         if len(items) > self._max_batch:
-            raise BodyError(
-                BodyFault.TOO_MANY_EVENTS, f"a request carries at most {self._max_batch} events"
-            )
+            raise self._too_many()
         return items
+
+    def _too_many(self) -> BodyError:
+        return BodyError(
+            BodyFault.TOO_MANY_EVENTS, f"a request carries at most {self._max_batch} events"
+        )
+
+
+def _has_more_items(body: bytes, most: int) -> bool:
+    """Whether an array has more items than this, or more in them than so many events have."""
+    depth = 0
+    commas = 0
+    for count, found in enumerate(_STRUCTURE.finditer(body)):
+        if count > _MOST_SIGNS * most:
+            return True
+        sign = body[found.start()]
+        if sign in b"[{":
+            depth += 1
+        elif sign in b"]}":
+            depth -= 1
+        elif depth == 1 and sign == _COMMA:
+            commas += 1
+            if commas >= most:
+                return True
+    return False
 
 
 def _headers(traceparent: str | None) -> Sequence[tuple[str, bytes]]:
