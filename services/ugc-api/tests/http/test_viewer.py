@@ -62,6 +62,25 @@ def test_who_shares_an_address_shares_its_allowance(client: FlaskClient) -> None
     assert client.post("/v1/events", json=tick(), headers=headers()).status_code == 202
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:0:0:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("192.0.2.7", "::ffff:192.0.2.7", True),
+        ("::ffff:192.0.2.8", "::ffff:192.0.2.7", False),
+        ("unknown", "unix:", False),
+    ],
+)
+def test_a_subscriber_has_one_allowance_for_all_addresses(
+    client: FlaskClient, one: str, other: str, shared: bool
+) -> None:
+    for _ in range(10):
+        client.post("/v1/events", json=tick(), environ_base={"REMOTE_ADDR": one})
+    status = client.post("/v1/events", json=tick(), environ_base={"REMOTE_ADDR": other}).status_code
+    assert status == (429 if shared else 202)
+
+
 def test_refused_by_default(sink: MemorySink) -> None:
     client = create_app(settings(), sink, clock_ms=lambda: NOW_MS).test_client()
     assert client.post("/v1/events", json=tick()).status_code == 401

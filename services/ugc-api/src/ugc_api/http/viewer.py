@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
@@ -45,9 +46,20 @@ class Viewers:
         """The viewer. Raises UnauthorizedError, ForbiddenError, RateLimitedError."""
         authorization = request.headers.get("Authorization")
         if authorization is None and self._anonymous:
-            viewer = Viewer(None, uuid5(_ADDRESSES, request.remote_addr or ""))
+            viewer = Viewer(None, uuid5(_ADDRESSES, _household(request.remote_addr or "")))
         else:
             user_id = self._tokens.user_id(authorization)
             viewer = Viewer(user_id, user_id)
         self._requests.spend(viewer.payer)
         return viewer
+
+
+def _household(address: str) -> str:
+    """An address, or of IPv6 the network of one subscriber, who has 2**64 addresses in it."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address  # what a trusted proxy said, in a form of its own
+    if not isinstance(parsed, IPv6Address):
+        return address
+    return str(parsed.ipv4_mapped or int(parsed) >> 64)
