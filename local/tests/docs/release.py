@@ -169,6 +169,9 @@ class Deployment:
         settings = self._kafka_settings | {
             "API_BIND": f"{LOOPBACK}:{port}",
             "JWT_SECRET": self._jwt_secret,
+            # One viewer sends all that is sent here.
+            "API_REQUESTS_PER_MINUTE": "0",
+            "API_EVENTS_PER_MINUTE": "0",
         }
         api = Api(self._run(name, Services().api, release, settings), f"http://{LOOPBACK}:{port}")
         eventually(lambda: answers_ok(f"{api.url}/readyz"), f"{name} is not ready")

@@ -114,7 +114,10 @@ def test_large_events_share_a_request_only_up_to_its_size():
 PARTLY = {"results": [{"status": "retry"}], "accepted": 0, "invalid": 0, "retry": 1}
 
 
-@pytest.mark.parametrize("trouble", [(503, {"detail": "Kafka is away"}), (0, None), (207, PARTLY)])
+@pytest.mark.parametrize(
+    "trouble",
+    [(503, {"detail": "Kafka is away"}), (0, None), (207, PARTLY), (429, {"detail": "too many"})],
+)
 def test_a_request_without_an_outcome_is_repeated_as_it_was(trouble):
     with Api(lambda n, batch: trouble if n < 3 else judged(n, batch)).running() as api:
         tally, _, said = run(events(2), api.url)
@@ -124,12 +127,13 @@ def test_a_request_without_an_outcome_is_repeated_as_it_was(trouble):
     assert "trying again" in said[0]
 
 
-def test_a_duplicate_is_in_with_its_first():
+def test_a_duplicate_is_told_apart():
     statuses = ["accepted", "duplicate"]
     answer = {"results": [{"status": status} for status in statuses]}
     with Api(lambda *_: (202, answer)).running() as api:
         tally, refused, _ = run(events(1, 1), api.url)
-    assert (tally.accepted, refused) == (2, [])
+    assert str(tally) == "2 sent: 1 accepted, 1 duplicates, 0 refused"
+    assert refused == []
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class Answer(NamedTuple):
     @property
     def again(self) -> bool:
         """Whether events wait to be sent again. All of the request may be: ids make it harmless."""
-        return self.status == 503 or (self.status == 207 and self.retry_after is not None)
+        return self.status in {429, 503} or (self.status == 207 and self.retry_after is not None)
 
 
 class Connection:

@@ -41,14 +41,16 @@ class Refused(NamedTuple):
 
 @dataclass(slots=True)
 class Sent:
-    """How many events were accepted and refused so far."""
+    """How many events were accepted and refused so far, and how many others repeated an id."""
 
     accepted: int = 0
     refused: int = 0
+    duplicate: int = 0
 
     def __str__(self) -> str:
-        total = self.accepted + self.refused
-        return f"{total} sent: {self.accepted} accepted, {self.refused} refused"
+        total = self.accepted + self.refused + self.duplicate
+        repeated = f"{self.duplicate} duplicates, " if self.duplicate else ""
+        return f"{total} sent: {self.accepted} accepted, {repeated}{self.refused} refused"
 
 
 class _Verdict(msgspec.Struct):
@@ -108,11 +110,13 @@ def send(
             answer = _post(connection, body, token, say)
             verdicts = _results.decode(answer.body).results
             for given, verdict in zip(batch, verdicts, strict=True):
-                if verdict.status != "invalid":  # a duplicate is in with its first
-                    tally.accepted += 1
-                else:
+                if verdict.status == "invalid":
                     tally.refused += 1
                     yield Refused(given.place, verdict.field, verdict.reason, verdict.detail)
+                elif verdict.status == "duplicate":
+                    tally.duplicate += 1
+                else:
+                    tally.accepted += 1
     finally:
         connection.close()
 
