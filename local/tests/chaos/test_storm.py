@@ -204,3 +204,23 @@ def test_a_kind_waits_until_it_can_be_done():
     )
     assert records[0].kind == "opens"
     assert "later" in {record.kind for record in records}
+
+
+def test_kinds_that_wait_for_another_do_not_stop_the_run():
+    free = []
+
+    def leaves(_scene):
+        free.append(1)
+        return "it left"
+
+    waits = kind("joins", lambda _: "it joined", needs=lambda _: bool(free))
+    records = rage(world(), *[waits] * 20, kind("leaves", leaves), faults=3)
+    assert records[0].kind == "leaves"
+    assert {record.kind for record in records[1:]} == {"joins"}
+
+
+def test_kinds_that_can_never_be_done_end_the_run(monkeypatch):
+    monkeypatch.setattr("ugc_local.chaos.storm._MOST_WAITING", 10)
+    never = kind("never", lambda _: "an effect", needs=lambda _: False)
+    with pytest.raises(StormError, match="none of these can be done: never"):
+        rage(world(), never, faults=1)

@@ -25,6 +25,8 @@ _MOST_ENDS = 5
 """A process may end by itself so often in one run."""
 _LOOK_AHEAD = 6
 """So many kinds are drawn ahead: one that cannot be done now waits."""
+_MOST_WAITING = 200
+"""Where none of so many can be done, and nothing happens that could change it, none ever will."""
 _PATIENCE_FAULTS = 3
 """So many times as many faults as are wanted, at the most."""
 
@@ -136,6 +138,12 @@ class Storm:
                 if kind.needs(scene):
                     self._waiting.remove(kind)
                     return kind, scene
+        if not self._raging:
+            # Those that wait may all wait for what only another kind brings about.
+            if len(self._waiting) >= _MOST_WAITING:
+                names = sorted({kind.name for kind in self._waiting})
+                raise StormError(f"none of these can be done: {', '.join(names)}")
+            self._waiting.append(next(self._kinds))
         return None
 
     def _begin(self, pool: ThreadPoolExecutor, kind: Kind, scene: Scene) -> None:
