@@ -107,6 +107,28 @@ def test_more_connections_than_files_hold_up_nobody(start: Callable[..., Server]
         assert cut(server, "connections") > 0
 
 
+def test_an_idle_connection_makes_room_before_one_whose_request_may_be_on_its_way(
+    start: Callable[..., Server],
+) -> None:
+    few = ["sh", "-c", 'ulimit -n 160; exec "$@"', "few-files", *COMMAND]
+    server = start(f"127.0.0.1:{free_ports(1)[0]}", command=few, API_THREADS="4")
+    with ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 20))
+
+        def asked(sock: socket.socket) -> bool:
+            sock.sendall(GET)
+            return sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+        assert all(asked(connect()) for _ in range(100))
+        # More than the threads, which is what gunicorn keeps free of idle connections by itself.
+        just_come = [connect() for _ in range(20)]
+        assert all(asked(connect()) for _ in range(20))
+        assert all(asked(sock) for sock in just_come)
+        assert cut(server, "connections") > 0
+
+
 def test_clients_that_do_not_close_hold_up_nobody(
     server: Server, connect: Callable[[bytes], socket.socket]
 ) -> None:

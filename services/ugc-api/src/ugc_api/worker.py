@@ -46,6 +46,7 @@ _RECEIVE_BYTES = 256 * 1024
 _SMALL_BYTES = 16 * 1024
 """Requests of up to this are never cut to save memory."""
 _LINGER_S = 2.0
+_SPARED_S = 1.0
 _LINGER_BYTES = 1024 * 1024
 _SAY_EVERY_S = 10.0
 
@@ -220,19 +221,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._say_at = now + _SAY_EVERY_S
 
     def _make_room(self) -> None:
-        """Keep a place free for the next connection, at the cost of who sends nothing now."""
+        """Keep a place free for the next connection, at the cost of who sends nothing now.
+
+        A request that has only begun to come is spared: its bytes may be on their way.
+        """
+        spared = time.monotonic() + self._read_timeout_s - _SPARED_S
         while self.nr_conns >= self.worker_connections:
             if self._lingering:
                 self._end_lingering(next(iter(self._lingering)))
-            elif self._arriving:
-                self._cut(next(iter(self._arriving)), HTTPStatus.SERVICE_UNAVAILABLE, "connections")
             elif self.keepalived_conns:
                 idle = self.keepalived_conns.popleft()
                 self.poller.unregister(idle.sock)
                 self._count("connections")
                 self._end(idle)
+            elif self._arriving and next(iter(self._arriving.values())) < spared:
+                self._cut(next(iter(self._arriving)), HTTPStatus.SERVICE_UNAVAILABLE, "connections")
             else:
-                break  # all of them are being answered
+                break  # the next waits: all of them are new or being answered
 
     def _cap_keepalive(self, deadline: float) -> None:
         # Stopping: what has begun to come may go on, for less time; the rest may not begin.
