@@ -59,7 +59,7 @@ class HandExecutor(Executor):
 class Bench:
     """A pipeline and everything around it."""
 
-    def __init__(self, policy=BatchPolicy(), **options):  # noqa: B008
+    def __init__(self, policy=BatchPolicy(), shards=1, **options):  # noqa: B008
         self.now_s = 1000.0
         self.source = MemorySource()
         self.log = MemoryOffsetLog()
@@ -89,7 +89,7 @@ class Bench:
             sink_clock=self.tables,
             deliverer=deliverer,
             performer=Performer(deliverer=deliverer, tables=self.tables, letter_box=letter_box),
-            rules=Rules(timing=Timing(deadline_s=60), decoder="d", shards=1),
+            rules=Rules(timing=Timing(deadline_s=60), decoder="d", shards=shards),
             policy=policy,
             options=replace(PipelineOptions(backoff=Backoff(1.0, 8.0)), **options),
             runtime=Runtime(
@@ -591,12 +591,56 @@ def test_reading_stops_while_memory_is_full_and_goes_on_when_there_is_room():
 
 
 def test_a_slow_sink_holds_back_its_partition_only():
-    bench = Bench(BatchPolicy(max_rows=1))
-    bench.source.append(ONE, views_at(4))
+    bench = Bench(BatchPolicy(max_rows=1), max_buffered_bytes=6000)
+    bench.source.append(ONE, views_at(20))
     bench.source.append(TWO, views_at(1))
     bench.assign(ONE, TWO)
     bench.turn()
     assert bench.source.paused == {ONE}
+    bench.settle(turns=25)
+    assert bench.source.paused == set()
+    assert bench.marks() == {ONE: 20, TWO: 1}
+
+
+def test_a_shard_that_is_down_does_not_hold_back_the_other():
+    bench = Bench(BatchPolicy(max_rows=4), shards=2, max_buffered_bytes=8000)
+    on_first = [partition(number) for number in (0, 2, 4)]
+    on_second = [partition(number) for number in (1, 3, 5)]
+
+    class Halved(type(bench.tables)):
+        def insert(self, table, block, token):
+            if int(token.split(":")[1]) % 2:
+                raise OutcomeUnknownError("the second shard is down")
+            super().insert(table, block, token)
+
+    bench.tables.__class__ = Halved
+    bench.source.poll_max_records = 10
+    for where in on_first + on_second:
+        bench.source.append(where, views_at(40))
+    bench.assign(*on_first, *on_second)
+    bench.settle(turns=60)
+    assert bench.marks() == dict.fromkeys(on_first, 40)
+    assert bench.source.paused == set(on_second)
+
+
+def test_intents_taken_over_stay_within_memory_while_the_sink_is_down():
+    bench = Bench(max_buffered_bytes=3000)
+    bench.source.poll_max_records = 1
+    partitions = [partition(number) for number in range(12)]
+    for where in partitions:
+        bench.source.append(where, views_at(6))
+        bench.log.record({where: declared(6, partition=where)})
+    bench.tables.failures.extend([OutcomeUnknownError("down")] * 1000)
+    read = []
+    poll = bench.source.poll
+    bench.source.poll = lambda timeout_s: [read.append(polled) or polled for polled in poll(0)]
+    bench.assign(*partitions)
+    bench.settle(turns=80)
+    assert 6 <= len(read) < 36
+    bench.tables.failures.clear()
+    bench.tables.clock_s += 70
+    bench.settle(turns=150)
+    assert bench.marks() == dict.fromkeys(partitions, 6)
 
 
 def test_a_stop_finishes_what_is_in_flight_and_leaves():

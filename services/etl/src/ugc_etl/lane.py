@@ -15,7 +15,6 @@ from ugc_etl.protocol.actions import Action
 from ugc_etl.protocol.facts import Fact
 from ugc_etl.records import Partition
 
-_MAX_WAITING = 2
 _WHOLE = BatchPolicy(max_rows=MAX_BATCH_ROWS, max_bytes=1 << 40)
 """Cuts nothing: the records of an intent that is taken over were cut by who declared it."""
 
@@ -30,6 +29,7 @@ class Lane:
         course: the protocol's state.
         started_at: where reading began.
         next_offset: no record before this may come.
+        shard: the one that its batches go to.
         taken_over_end: the end of the intent that was found; records before it are one batch.
         waiting: batches that are cut and cannot go yet: one is in flight at a time.
         flight: the batch whose intent is declared, or about to be.
@@ -40,6 +40,7 @@ class Lane:
         failures: unknown outcomes in a row.
         retry_at_s: when the delay after them is over, by the loop's clock.
         paused: whether the source was told to stop reading it.
+        hurried: whether its batches are cut at once, since there is no memory for larger ones.
         resting: whether its course, asked last, had nothing to do until there is a batch.
     """
 
@@ -48,6 +49,7 @@ class Lane:
     course: Course
     started_at: int
     next_offset: int
+    shard: int = 0
     taken_over_end: int = 0
     waiting: deque[Batch] = field(default_factory=deque)
     flight: Batch | None = None
@@ -58,6 +60,7 @@ class Lane:
     failures: int = 0
     retry_at_s: float = 0.0
     paused: bool = False
+    hurried: bool = False
     resting: bool = False
     open: OpenBatch = field(init=False)
     _taken_over: OpenBatch = field(init=False)
@@ -99,7 +102,7 @@ class Lane:
             self.waiting.popleft()
         if self.waiting:
             batch = self.waiting.popleft()
-        elif self.open.is_due(now_s, age_s):
+        elif self._is_due(now_s, age_s):
             batch = self.open.close()
         else:
             return None
@@ -137,6 +140,9 @@ class Lane:
         self.open = OpenBatch(self.partition, self.policy)
         self.waiting.clear()
 
+    def _is_due(self, now_s: float, age_s: float) -> bool:
+        return self.open.is_due(now_s, 0.0 if self.hurried else age_s)
+
     def _put_back(self) -> None:
         """What was held for an intent that is settled comes first again, unless it is done."""
         if len(self._taken_over):
@@ -154,7 +160,7 @@ class Lane:
 
     def may_go_on(self, now_s: float, age_s: float) -> bool:
         """Whether it is worth while to ask its course; a mark that grows old may wait a while."""
-        return not self.resting or bool(self.waiting) or self.open.is_due(now_s, age_s)
+        return not self.resting or bool(self.waiting) or self._is_due(now_s, age_s)
 
     @property
     def awaits_records(self) -> bool:
@@ -162,9 +168,9 @@ class Lane:
         return self.next_offset < self.taken_over_end
 
     @property
-    def is_full(self) -> bool:
-        """Whether reading should wait: the sink is slower than the source, or fails."""
-        return len(self.waiting) >= _MAX_WAITING or self.failures > 0
+    def has_taken_over(self) -> bool:
+        """Whether it holds all records of an intent that was taken over and is not through."""
+        return 0 < self.taken_over_end <= self.next_offset
 
     @property
     def held_bytes(self) -> int:

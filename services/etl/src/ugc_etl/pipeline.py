@@ -40,6 +40,7 @@ from ugc_etl.protocol.facts import (
 )
 from ugc_etl.protocol.phases import Completing, Declaring, Delivering, Rebuilding
 from ugc_etl.records import Partition
+from ugc_etl.room import Room
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class PipelineOptions:
     Attributes:
         poll_s: how long one poll may wait for records; what else is due waits as long.
         grace_s: how long revoked partitions, or a stop, wait for what is in flight.
-        max_buffered_bytes: of records in memory, about; reading stops above it.
+        max_buffered_bytes: of records in memory, about; see `Room`.
         backoff: between repetitions.
     """
 
@@ -120,7 +121,7 @@ class Pipeline:
         self._metrics = metrics
         self._health = health
         self._lanes: dict[Partition, Lane] = {}
-        self._over_limit = False
+        self._room = Room(options.max_buffered_bytes)
         self._reported_at_s = self._asked_all_at_s = float("-inf")
         self._stopped: Callable[[], bool] = lambda: False
         self._questions = Outage("Kafka does not say where to begin", log)
@@ -151,9 +152,7 @@ class Pipeline:
         """One turn of the loop."""
         self._read()
         now_s = self._runtime.monotonic_s()
-        # Memory for larger batches is not to be had while over the limit.
-        busy = sum(lane.is_busy for lane in self._lanes.values())
-        age_s = 0.0 if self._over_limit else self._policy.age_s(busy)
+        age_s = self._policy.age_s(sum(lane.is_busy for lane in self._lanes.values()))
         self._advance(self._awake(now_s, age_s), age_s)
         self._hold_back()
         self._report(now_s)
@@ -297,24 +296,11 @@ class Pipeline:
 
     def _hold_back(self) -> None:
         """Read only what there is room for."""
-        held_bytes = sum(lane.held_bytes for lane in self._lanes.values())
-        limit = self._options.max_buffered_bytes
-        self._over_limit = held_bytes > (limit / 2 if self._over_limit else limit)
-        pause: list[Partition] = []
-        resume: list[Partition] = []
-        # What is taken over goes on only with all its records: one such lane is always read.
-        may_read = self._over_limit
-        for lane in self._lanes.values():
-            full = self._over_limit or lane.is_full
-            if full and may_read and lane.awaits_records:
-                full = may_read = False
-            if full != lane.paused:
-                (pause if full else resume).append(lane.partition)
-                lane.paused = full
+        pause, resume = self._room.share_out(self._lanes.values())
         if pause:
-            self._source.pause(pause)
+            self._source.pause([lane.partition for lane in pause])
         if resume:
-            self._source.resume(resume)
+            self._source.resume([lane.partition for lane in resume])
 
     def _report(self, now_s: float) -> None:
         if now_s - self._reported_at_s < _REPORT_EVERY_S:
@@ -359,6 +345,7 @@ class Pipeline:
                 course,
                 started_at=start,
                 next_offset=start,
+                shard=self._rules.shard_of(partition),
                 taken_over_end=intent.end if intent is not None else 0,
             )
             starts[partition] = start
