@@ -1,5 +1,6 @@
 """What the operators' commands may expect of Kafka, of the real one and of the one in memory."""
 
+import socket
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from stores import create_topics, eventually, new_prefix
 from ugc_etl.adapters.kafka_tools import KafkaTools
 from ugc_etl.operations.memory import MemoryKafkaLog
 from ugc_etl.operations.ports import StoredRecord
-from ugc_etl.ports import RefusedError
+from ugc_etl.ports import OutcomeUnknownError, RefusedError
 from ugc_etl.protocol.intent import Foreign, Intent, Mark
 from ugc_etl.protocol.metadata import encode_metadata
 from ugc_etl.records import Partition
@@ -176,6 +177,26 @@ def test_what_comes_after_its_deadline_is_neither_kept_nor_withdrawn(kafka):
     with pytest.raises(RefusedError, match="too long"):
         world.log.withdraw(world.dead_letters, [kept], late_s)
     assert [r.letter for r in world.log.letters(world.dead_letters)] == [letter(4)]
+
+
+@pytest.mark.integration
+def test_more_letters_than_the_client_holds_at_once_are_all_kept(kafka):
+    prefix = new_prefix()
+    create_topics(kafka, prefix, partitions=1)
+    world = Real(kafka, KafkaTools({"bootstrap.servers": kafka.bootstrap_servers}), prefix)
+    letters = [letter(offset, bytes([offset]) * 900_000) for offset in range(50)]
+    world.log.publish(world.dead_letters, letters, int(time.time()))
+    kept = world.log.letters(world.dead_letters)
+    assert sorted(record.letter.offset for record in kept) == list(range(50))
+
+
+def test_letters_that_find_neither_room_nor_a_broker_are_given_up():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        log = KafkaTools({"bootstrap.servers": address}, silence_s=0.3)
+        letters = [letter(offset, bytes(900_000)) for offset in range(50)]
+        with pytest.raises(OutcomeUnknownError, match="did not take dead letters: no answer"):
+            log.publish("letters", letters, NOW_MS // 1000)
 
 
 def test_a_topic_that_is_not_there_has_no_letters(world):

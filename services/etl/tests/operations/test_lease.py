@@ -118,6 +118,18 @@ def test_one_that_declared_nothing_gives_nothing_back(world):
     assert world.lease.last is None
 
 
+def test_one_that_is_through_when_another_takes_its_lease_has_not_failed(world):
+    first, second = world.command("one"), world.command("two")
+    first.take()
+    first.until_s()
+    world.now_s += 72
+    second.take()
+    second.until_s()
+    first.give_back()
+    assert "another command has taken the lease" in world.told[-1]
+    assert world.lease.last.holder == "two"
+
+
 def test_one_that_declared_between_the_look_and_the_fence_is_waited_for(world):
     class Late(MemoryLeaseLog):
         def fence(self):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 from uuid import UUID
 
@@ -54,6 +55,8 @@ _WRITER = {
     # A dead letter is a record plus what is said of it.
     "message.max.bytes": 2 * 1024 * 1024,
     "compression.type": "lz4",
+    # Whoever has more letters waits for room.
+    "queue.buffering.max.kbytes": 16 * 1024,
 }
 
 _FENCED = frozenset(
@@ -77,9 +80,13 @@ _DENIED = frozenset(
 class KafkaTools:
     """The `KafkaLog` of the commands. For one thread, and one reading at a time."""
 
-    def __init__(self, connection: Mapping[str, str]) -> None:
-        """`connection` is librdkafka's configuration of the connection."""
+    def __init__(self, connection: Mapping[str, str], *, silence_s: float = _SILENCE_S) -> None:
+        """`connection` is librdkafka's configuration of the connection.
+
+        A broker that answers nothing for `silence_s` while records are under way is given up.
+        """
         self._connection: dict[str, Any] = {**connection, "logger": log}
+        self._silence_s = silence_s
         self._admin = AdminClient(dict(self._connection))
         self._producer: Producer | None = None
 
@@ -178,24 +185,31 @@ class KafkaTools:
         """
         if self._producer is None:
             self._producer = Producer({**self._connection, **_WRITER})
+        producer = self._producer
         failures: list[KafkaError] = []
 
         def answered(failure: KafkaError | None, _: Message) -> None:
             if failure is not None:
                 failures.append(failure)
 
-        for key, value, headers, partition in records:
-            self._producer.produce(
-                topic,
-                value,
-                key,
-                partition,
-                headers=[*headers],
-                timestamp=keep_by_s * 1000,
-                on_delivery=answered,
-            )
-            self._producer.poll(0)
-        left = self._producer.flush(_SILENCE_S)
+        waiting = deque(records)
+        left, silent_s = len(waiting), 0.0
+        while left and silent_s <= self._silence_s:
+            with suppress(BufferError):  # the rest has room when some of it is answered
+                while waiting:
+                    key, value, headers, partition = waiting[0]
+                    producer.produce(
+                        topic,
+                        value,
+                        key,
+                        partition,
+                        headers=[*headers],
+                        timestamp=keep_by_s * 1000,
+                        on_delivery=answered,
+                    )
+                    waiting.popleft()
+            before, left = left, len(waiting) + producer.flush(_PATIENCE_S)
+            silent_s = 0.0 if left < before else silent_s + _PATIENCE_S
         if any(failure.code() == KafkaError.INVALID_TIMESTAMP for failure in failures):
             raise RefusedError(f"{topic} refuses dead letters: this command was stopped too long")
         if left or failures:
@@ -230,9 +244,9 @@ class KafkaTools:
                 # It waits until all have come or the time is over, the end notwithstanding.
                 messages = consumer.consume(_AT_ONCE, _PATIENCE_S)
                 silent_s = 0.0 if messages else silent_s + _PATIENCE_S
-                if silent_s > _SILENCE_S:
+                if silent_s > self._silence_s:
                     raise OutcomeUnknownError(
-                        f"Kafka was silent for {_SILENCE_S:.0f} s while {partition} was read"
+                        f"Kafka was silent for {self._silence_s:.0f} s while {partition} was read"
                     )
                 for message in messages:
                     failure = message.error()

@@ -87,9 +87,16 @@ class Lease:
         return self._until_s
 
     def give_back(self) -> None:
-        """Nothing is in flight: the next one need not wait. Not after an unknown outcome."""
-        if self._until_s:
+        """Nothing is in flight: the next one need not wait. Not after an unknown outcome.
+
+        All is done by then, so it is no failure where another has the lease already.
+        """
+        if not self._until_s:
+            return
+        try:
             self._log.declare(Declared(self._holder, 0))
+        except (RefusedError, OutcomeUnknownError) as error:
+            self._on_progress(f"this command is through, and its lease was not given back: {error}")
 
     def _wait(self, declared: Declared | None, look: Callable[[Declared], None]) -> None:
         told = False
