@@ -23,10 +23,13 @@ except KeyboardInterrupt:
     sys.exit(interruption.exit_status)
 """
 
+# Pytest itself may run under nohup, and what is ignored is handed down.
+NOT_UNDER_NOHUP = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+
 
 def start(tmp_path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(tmp_path / "note")],
+        [sys.executable, "-c", NOT_UNDER_NOHUP + PROGRAM, str(tmp_path / "note")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
