@@ -25,7 +25,7 @@ export SQL
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment is made anew also where this folder was moved or copied with it, where its Python is
 # gone, and where another Python is asked for by name.
@@ -66,6 +66,14 @@ lock-check: $(READY) ## Check that the lock installs on Linux and macOS, x86-64 
 .PHONY: test
 test: $(READY) ## Run every test, on the real broker and the real engine
 	@$(BIN)/python -m pytest
+
+.PHONY: test-k8s
+test-k8s: $(READY) ## Keep the promises of the charts on a real Kubernetes, made for it (Linux, root)
+	@$(BIN)/python -m pytest k8s-tests/tests
+
+.PHONY: test-k8s-smoke
+test-k8s-smoke: $(READY) ## The first of them: install, send, read back, uninstall
+	@$(BIN)/python -m pytest k8s-tests/tests/promises/test_smoke.py
 
 .PHONY: fuzz
 fuzz: $(READY) ## Look for new counterexamples: the tests with examples, 2,000 random ones each

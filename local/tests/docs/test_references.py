@@ -67,9 +67,9 @@ def test_named_files_are_there(page: str) -> None:
 @pages
 def test_make_targets_exist(page: str) -> None:
     makefile = (REPOSITORY / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.M))
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):", makefile, re.M))
     for code in code_of(page):
-        for target in re.findall(r"(?:^|[$(;&|] ?)make (?:[A-Z_]+=\S+ )*([a-z][a-z-]*)", code):
+        for target in re.findall(r"(?:^|[$(;&|] ?)make (?:[A-Z_]+=\S+ )*([a-z][a-z0-9-]*)", code):
             assert target in targets, f"{page} says make {target}"
 
 

@@ -1,0 +1,62 @@
+"""The broker's pod: one Kafka that advertises the name it is given, and the platform's topics.
+
+`python broker.py DIRECTORY HOST PARTITIONS`; clients use port 9092.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ugc_events import registry
+from ugc_local.deadline import Deadline
+from ugc_local.kafka.broker import BrokerPorts, start_broker
+from ugc_local.kafka.client import KafkaClient, Topic
+from ugc_local.process import Guard
+from ugc_local.stores import await_kafka
+
+_JARS = Path("/opt/jars")
+_PORTS = BrokerPorts(client=9092, controller=9093)
+_START_S = 120.0
+_STOP_S = 20.0
+
+
+def main(directory: Path, host: str, partitions: int, environ: Mapping[str, str]) -> int:
+    own = f"CONTROLLER://127.0.0.1:{_PORTS.controller}"
+    with Guard(grace_s=_STOP_S) as guard:
+        broker = start_broker(
+            directory,
+            ports=_PORTS,
+            repository=_JARS,
+            environ=environ,
+            guard=guard,
+            on_step=print,
+            overrides={
+                "listeners": f"PLAINTEXT://0.0.0.0:{_PORTS.client},{own}",
+                "advertised.listeners": f"PLAINTEXT://{host}:{_PORTS.client},{own}",
+            },
+        )
+        signal.signal(signal.SIGTERM, lambda *_: broker.stop(grace_s=_STOP_S))
+        client = KafkaClient(f"{host}:{_PORTS.client}")
+        await_kafka(broker, client, Deadline.after(_START_S))
+        client.create_topics(
+            Topic(spec.name, partitions if spec.partitioned else 1, spec.config)
+            for spec in registry.topics()
+        )
+        # The probe of readiness looks for it.
+        (directory / "ready").touch()
+        print("ready")
+        while broker.exit_status() is None:
+            try:
+                broker.wait(Deadline.after(60))
+            except TimeoutError:
+                continue
+        print(broker.last_words())
+        return broker.exit_status() or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), dict(os.environ)))
