@@ -102,6 +102,8 @@ def schema_of(chart: Chart) -> str:
     }
     # Helm puts what a parent chart shares into every subchart's values.
     schema["properties"]["global"] = {"type": "object"}
+    # What a parent's `condition` asks is in them too.
+    schema["properties"]["enabled"] = {"type": "boolean"}
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": chart.name}
     return json.dumps(head | schema, indent=2, ensure_ascii=False) + "\n"
 
@@ -160,7 +162,8 @@ def _settings(settings: type[Any], free: set[str]) -> Iterator[tuple[str, dict[s
         elif field.name.upper() in free:
             node = msgspec.json.schema(hint)
             if "pattern" in node:  # Helm's regular expressions are Go's
-                node["pattern"] = node["pattern"].replace(r"\A", "^").replace(r"\Z", "$")
+                pattern = node["pattern"].replace(r"\A", "^").replace(r"\Z", "$")
+                node["pattern"] = pattern + r"|\{\{"  # or a template; the process checks it
             if field.default is not MISSING:
                 node["default"] = field.default
             yield field.name.upper(), node

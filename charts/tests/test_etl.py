@@ -48,6 +48,43 @@ def test_the_shards_ports_are_opened(helm: Helm) -> None:
     assert [port["port"] for port in policy["egress"][2]["ports"]] == [9000, 9001]
 
 
+def test_addresses_and_names_may_be_templates(helm: Helm) -> None:
+    def of(name: str) -> str:
+        return "{{ .Release.Name }}-" + name
+
+    more = {
+        "kafka": {
+            "bootstrapServers": f"{of('kafka')}:9093,b:9094",
+            "sasl": {
+                "mechanism": "SCRAM-SHA-512",
+                "username": of("me"),
+                "existingSecret": {"name": of("me")},
+            },
+            "tls": {"enabled": True, "caSecret": {"name": of("ca")}},
+        },
+        "clickhouse.host": of("clickhouse"),
+        "clickhouse.existingSecret.name": of("users"),
+        "settings.CLICKHOUSE_SHARDS": f"{of('s0')}:9440,{of('s1')}:9441",
+        "networkPolicy.kafka": [{"podSelector": {"matchLabels": {"of": of("kafka")}}}],
+    }
+    rendered = helm.render("etl", "least", more=more)
+    pod = rendered.one("StatefulSet")["spec"]["template"]
+    assert {
+        "KAFKA_BOOTSTRAP_SERVERS": "ugc-kafka:9093,b:9094",
+        "KAFKA_SASL_USERNAME": "ugc-me",
+        "CLICKHOUSE_HOST": "ugc-clickhouse",
+        "CLICKHOUSE_SHARDS": "ugc-s0:9440,ugc-s1:9441",
+    }.items() <= rendered.environment(pod).items()
+    (container,) = pod["spec"]["containers"]
+    secrets = {v["valueFrom"]["secretKeyRef"]["name"] for v in container["env"]}
+    volumes = {v["secret"]["secretName"] for v in pod["spec"]["volumes"] if "secret" in v}
+    assert secrets | volumes == {"ugc-etl-pseudonym", "ugc-me", "ugc-users", "ugc-ca"}
+    kafka, clickhouse = rendered.one("NetworkPolicy", "ugc-etl")["spec"]["egress"][1:]
+    assert kafka["to"] == [{"podSelector": {"matchLabels": {"of": "ugc-kafka"}}}]
+    assert [port["port"] for port in kafka["ports"]] == [9093, 9094]
+    assert [port["port"] for port in clickhouse["ports"]] == [9000, 9440, 9441]
+
+
 def test_the_job_is_no_hook(helm: Helm) -> None:
     job = helm.render("etl").one("Job")
     assert not job["metadata"].get("annotations")

@@ -32,6 +32,8 @@ def test_helpers_are_the_same_in_every_chart() -> None:
 KAFKA_WRONG: list[tuple[dict[str, Any], str]] = [
     ({"kafka.bootstrapServers": ""}, "kafka.bootstrapServers is empty: set the host:port"),
     ({"kafka.bootstrapServers": "broker"}, "does not match pattern"),
+    ({"kafka.bootstrapServers": "{{ .Release.Name }}"}, "does not match pattern"),
+    ({"kafka.bootstrapServers": "{{ .Values.no }}:9092"}, 'becomes ":9092": set it to host:port'),
     ({"kafka.sasl.mechanism": "PLAIN"}, "kafka.sasl.username is empty"),
     ({"kafka.sasl.mechanism": "PLAIN"}, "set kafka.sasl.existingSecret.name"),
     ({"kafka.sasl.mechanism": "GSSAPI"}, "value must be one of"),

@@ -1,12 +1,12 @@
 {{- define "etl.clickhouse.env" -}}
 {{- with .Values.clickhouse }}
-CLICKHOUSE_HOST: {{ .host | quote }}
+CLICKHOUSE_HOST: {{ tpl .host $ | quote }}
 CLICKHOUSE_PORT: {{ .port | int64 | quote }}
 CLICKHOUSE_USER: {{ .user | quote }}
 CLICKHOUSE_SECURE: {{ .tls.enabled | quote }}
 CLICKHOUSE_DATABASE: {{ .database | quote }}
 CLICKHOUSE_ANALYTICS_DATABASE: {{ .analyticsDatabase | quote }}
-CLICKHOUSE_CLUSTER: {{ .cluster | quote }}
+CLICKHOUSE_CLUSTER: {{ tpl .cluster $ | quote }}
 {{- if .tls.caSecret.name }}
 CLICKHOUSE_CA_FILE: /etc/ugc/clickhouse-ca/{{ .tls.caSecret.key }}
 {{- end }}
@@ -19,7 +19,7 @@ CLICKHOUSE_CA_FILE: /etc/ugc/clickhouse-ca/{{ .tls.caSecret.key }}
 - name: CLICKHOUSE_PASSWORD
   valueFrom:
     secretKeyRef:
-      name: {{ default (include "ugc.fullname" $) .existingSecret.name }}
+      name: {{ default (include "ugc.fullname" $) (tpl .existingSecret.name $) }}
       key: {{ ternary .existingSecret.key "clickhouse-password" (ne .existingSecret.name "") }}
 {{- end }}
 {{- end }}
@@ -38,7 +38,7 @@ CLICKHOUSE_CA_FILE: /etc/ugc/clickhouse-ca/{{ .tls.caSecret.key }}
 {{- if .name }}
 - name: clickhouse-ca
   secret:
-    secretName: {{ .name }}
+    secretName: {{ tpl .name $ }}
     items:
       - key: {{ .key }}
         path: {{ .key }}
@@ -47,7 +47,7 @@ CLICKHOUSE_CA_FILE: /etc/ugc/clickhouse-ca/{{ .tls.caSecret.key }}
 {{- end -}}
 
 {{- define "etl.pseudonym.secretName" -}}
-{{- default (printf "%s-pseudonym" (include "ugc.fullname" .)) .Values.pseudonymKey.existingSecret.name -}}
+{{- default (printf "%s-pseudonym" (include "ugc.fullname" .)) (tpl .Values.pseudonymKey.existingSecret.name .) -}}
 {{- end -}}
 
 {{- define "etl.pseudonym.env" -}}
@@ -61,7 +61,7 @@ CLICKHOUSE_CA_FILE: /etc/ugc/clickhouse-ca/{{ .tls.caSecret.key }}
 {{- define "etl.egress.clickhouse" -}}
 - ports:
     {{- $ports := list (.Values.clickhouse.port | int64 | toString) }}
-    {{- range regexFindAll ":[0-9]+" (.Values.settings.CLICKHOUSE_SHARDS | default "") -1 }}
+    {{- range regexFindAll ":[0-9]+" (tpl (.Values.settings.CLICKHOUSE_SHARDS | default "") .) -1 }}
     {{- $ports = append $ports (trimPrefix ":" .) }}
     {{- end }}
     {{- range $ports | uniq }}
@@ -69,7 +69,7 @@ CLICKHOUSE_CA_FILE: /etc/ugc/clickhouse-ca/{{ .tls.caSecret.key }}
     {{- end }}
   {{- with .Values.networkPolicy.clickhouse }}
   to:
-    {{- toYaml . | nindent 4 }}
+    {{- include "ugc.yaml" (list . $) | nindent 4 }}
   {{- end }}
 {{- end -}}
 
@@ -97,7 +97,7 @@ spec:
         {{- range $name, $value := .Values.settings }}
         {{- if or (hasPrefix "CLICKHOUSE_" $name) (eq $name "LOG_LEVEL") }}
         - name: {{ $name }}
-          value: {{ include "ugc.setting" $value | quote }}
+          value: {{ include "ugc.setting" (list $value $) | quote }}
         {{- end }}
         {{- end }}
         {{- include "etl.clickhouse.secretEnv" . | nindent 8 }}

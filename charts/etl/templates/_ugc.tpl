@@ -42,24 +42,33 @@ app.kubernetes.io/part-of: ugc-platform
 {{- end -}}
 {{- end -}}
 
-{{/* A setting as the environment has it. YAML's numbers arrive as floats: 20000000 is no 2e+07. */}}
+{{/* Takes (list value root): a setting as the environment has it. YAML's numbers arrive as floats:
+20000000 is no 2e+07. */}}
 {{- define "ugc.setting" -}}
-{{- if and (kindIs "float64" .) (eq . (floor .)) -}}
-{{- . | int64 -}}
+{{- $value := index . 0 -}}
+{{- if kindIs "string" $value -}}
+{{- tpl $value (index . 1) -}}
+{{- else if and (kindIs "float64" $value) (eq $value (floor $value)) -}}
+{{- $value | int64 -}}
 {{- else -}}
-{{- . -}}
+{{- $value -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Takes (list values root): values in which strings may be templates, as YAML. */}}
+{{- define "ugc.yaml" -}}
+{{- tpl (toYaml (index . 0)) (index . 1) -}}
 {{- end -}}
 
 {{/* Plain variables of the Kafka connection. */}}
 {{- define "ugc.kafka.env" -}}
 {{- with .Values.kafka }}
-KAFKA_BOOTSTRAP_SERVERS: {{ .bootstrapServers | quote }}
+KAFKA_BOOTSTRAP_SERVERS: {{ tpl .bootstrapServers $ | quote }}
 KAFKA_TOPIC_PREFIX: {{ .topicPrefix | quote }}
 KAFKA_SECURITY_PROTOCOL: {{ printf "%s%s" (ternary "SASL_" "" (ne .sasl.mechanism "")) (ternary "SSL" "PLAINTEXT" .tls.enabled) | quote }}
 {{- if .sasl.mechanism }}
 KAFKA_SASL_MECHANISM: {{ .sasl.mechanism | quote }}
-KAFKA_SASL_USERNAME: {{ .sasl.username | quote }}
+KAFKA_SASL_USERNAME: {{ tpl .sasl.username $ | quote }}
 {{- end }}
 {{- if .tls.caSecret.name }}
 KAFKA_SSL_CA_LOCATION: /etc/ugc/kafka-ca/{{ .tls.caSecret.key }}
@@ -78,7 +87,7 @@ KAFKA_SSL_KEY_LOCATION: /etc/ugc/kafka-client/{{ .tls.clientSecret.privateKeyKey
 - name: KAFKA_SASL_PASSWORD
   valueFrom:
     secretKeyRef:
-      name: {{ default (include "ugc.fullname" $) .existingSecret.name }}
+      name: {{ default (include "ugc.fullname" $) (tpl .existingSecret.name $) }}
       key: {{ ternary .existingSecret.key "kafka-password" (ne .existingSecret.name "") }}
 {{- end }}
 {{- end }}
@@ -105,7 +114,7 @@ KAFKA_SSL_KEY_LOCATION: /etc/ugc/kafka-client/{{ .tls.clientSecret.privateKeyKey
 {{- if .name }}
 - name: kafka-ca
   secret:
-    secretName: {{ .name }}
+    secretName: {{ tpl .name $ }}
     items:
       - key: {{ .key }}
         path: {{ .key }}
@@ -115,7 +124,7 @@ KAFKA_SSL_KEY_LOCATION: /etc/ugc/kafka-client/{{ .tls.clientSecret.privateKeyKey
 {{- if .name }}
 - name: kafka-client
   secret:
-    secretName: {{ .name }}
+    secretName: {{ tpl .name $ }}
     defaultMode: 0440
     items:
       - key: {{ .certificateKey }}
@@ -133,6 +142,8 @@ KAFKA_SSL_KEY_LOCATION: /etc/ugc/kafka-client/{{ .tls.clientSecret.privateKeyKey
 {{- with .Values.kafka -}}
 {{- if not .bootstrapServers -}}
 {{- $problems = append $problems "kafka.bootstrapServers is empty: set the host:port of your Kafka's brokers, for example ugc-kafka-bootstrap:9092" -}}
+{{- else if not (regexMatch "^[^:,\\s]+:[0-9]{1,5}(,[^:,\\s]+:[0-9]{1,5})*$" (tpl .bootstrapServers $)) -}}
+{{- $problems = append $problems (printf "kafka.bootstrapServers becomes %q: set it to host:port, several separated by commas" (tpl .bootstrapServers $)) -}}
 {{- end -}}
 {{- if and .sasl.mechanism (not .sasl.username) -}}
 {{- $problems = append $problems "kafka.sasl.username is empty: kafka.sasl.mechanism is set, so name the user" -}}
@@ -229,7 +240,7 @@ topologySpreadConstraints:
 {{- define "ugc.egress.kafka" -}}
 - ports:
     {{- $ports := list }}
-    {{- range splitList "," .Values.kafka.bootstrapServers }}
+    {{- range splitList "," (tpl .Values.kafka.bootstrapServers $) }}
     {{- $ports = append $ports (regexFind "[0-9]+$" .) }}
     {{- end }}
     {{- range $ports | uniq }}
@@ -237,6 +248,6 @@ topologySpreadConstraints:
     {{- end }}
   {{- with .Values.networkPolicy.kafka }}
   to:
-    {{- toYaml . | nindent 4 }}
+    {{- include "ugc.yaml" (list . $) | nindent 4 }}
   {{- end }}
 {{- end -}}
