@@ -35,7 +35,7 @@ def probes():
     yield server.server_address[1]
     server.shutdown()
     server.server_close()
-    thread.join(10)
+    thread.join(120)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_place_is_free_until_somebody_is_wanted_there(consumer):
     running = consumer.process
     consumer.start()
     assert consumer.process is running
-    assert consumer.leave(10) == -signal.SIGTERM
+    assert consumer.leave(120) == -signal.SIGTERM
     assert consumer.is_free
 
 
@@ -91,10 +91,10 @@ def test_a_stopped_process_runs_and_goes_on_when_told(consumer):
     consumer.start()
     consumer.signal(signal.SIGSTOP)
     status = consumer.process.identity.process().status
-    assert Deadline.after(10).poll(lambda: status() == "stopped")
+    assert Deadline.after(120).poll(lambda: status() == "stopped")
     assert consumer.runs()
     consumer.signal(signal.SIGCONT)
-    assert Deadline.after(10).poll(lambda: status() != "stopped")
+    assert Deadline.after(120).poll(lambda: status() != "stopped")
 
 
 @pytest.fixture

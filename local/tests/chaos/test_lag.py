@@ -1,6 +1,6 @@
 import math
 
-from ugc_local.chaos.lag import LagWatch
+from ugc_local.chaos.lag import RECOVERED_S, LagWatch
 from ugc_local.chaos.truth import Truth
 from ugc_local.deadline import Deadline
 from ugc_local.kafka.client import KafkaClientError
@@ -31,23 +31,26 @@ def test_the_lag_is_watched_through_an_outage_and_recovery_is_the_first_small_la
     broker, truth = Broker(), Truth()
     truth.put(0, ("t", 0, 0), -100.0)
     with LagWatch(broker, "the group", truth) as watch:
-        assert Deadline.after(10).poll(lambda: len(watch.samples) > 0)
+        assert Deadline.after(120).poll(lambda: len(watch.samples) > 0)
         assert watch.samples[0][1] > 100
         assert not watch.is_recovered()
         broker.answers = False
-        assert Deadline.after(10).poll(lambda: math.isinf(watch.samples[-1][1]))
+        assert Deadline.after(120).poll(lambda: math.isinf(watch.samples[-1][1]))
         assert not watch.all_done({("t", 0): 1})
         broker.answers = True
         assert not watch.all_done({("t", 0): 1})
         assert watch.recovered_at_s(0) is None
         broker.committed["t", 0] = 1
         assert watch.all_done({("t", 0): 1})
-        assert Deadline.after(10).poll(watch.is_recovered)
+        assert Deadline.after(120).poll(watch.is_recovered)
     assert broker.closed
+    # The last sample may not be the first small one: it goes on until the block ends.
+    small = [at_s for at_s, lag_s in watch.samples if lag_s < RECOVERED_S]
     recovered_at_s = watch.recovered_at_s(0)
-    assert recovered_at_s == watch.samples[-1][0]
-    assert watch.recovered_at_s(recovered_at_s + 1) is None
-    assert [lag_s > 1 for _, lag_s in watch.samples[:-1]] == [True] * (len(watch.samples) - 1)
+    assert recovered_at_s == small[0]
+    assert watch.recovered_at_s(small[-1] + 1) is None
+    large = [at_s for at_s, lag_s in watch.samples if lag_s >= RECOVERED_S]
+    assert max(large) < recovered_at_s
 
 
 def test_the_median_of_no_samples_is_not_small():
