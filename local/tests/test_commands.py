@@ -101,7 +101,7 @@ def test_nothing_runs(tmp_path: Path, command: str) -> None:
     if command == "logs":
         assert re.search(r"^failed: .* has no logs: nothing was ever started there$", out)
     else:
-        assert re.search(r"nothing runs on .*: start it with make up, or ugc up --data-dir", out)
+        assert re.search(r"nothing runs on .*: start it with \.venv/bin/ugc up --data-dir", out)
     assert process.returncode == (3 if command == "status" else 1)
     assert not (tmp_path / "data").exists()
 

@@ -183,7 +183,7 @@ def test_a_killed_foreground_leaves_nothing_and_its_data_is_continued(tmp_path, 
         client = KafkaClient(state.endpoints.kafka_bootstrap)
         assert [record.value for record in client.read_all(registry.VIEWS.topic)] == [b"kept"]
         assert (tmp_path / "credentials.json").read_text() == secrets
-        with pytest.raises(StackError, match=r"a stack already runs on .*: stop it first"):
+        with pytest.raises(StackError, match=r"a stack already runs on .*: stop it first with "):
             Stack(StackOptions(tmp_path, services=SERVICES), environ).up()
     finally:
         stopped = stop_stack(tmp_path)

@@ -23,6 +23,7 @@ from ugc_local.demo.forms import (
 from ugc_local.demo.run import Demo, DemoError, DemoOptions, load_catalogue
 from ugc_local.generator import ReplayError, token_minter
 from ugc_local.guide import films, first_steps
+from ugc_local.invocation import typed
 from ugc_local.kafka.client import KafkaClientError
 from ugc_local.options import PortChoice, StackOptions
 from ugc_local.stack import Stack
@@ -103,7 +104,7 @@ def up(
         except AlreadyRunsError as running:
             if consumers or ports.given():
                 raise
-            terminal.step("it runs already: ugc status says how well")
+            terminal.step(f"it runs already: {typed('status', data_dir)} says how well")
             page = _page(running.state.endpoints, keep_credentials(data_dir), data_dir)
         click.echo(page)
 
@@ -154,7 +155,10 @@ def demo(
     data_dir: Path,
     report: Path,
 ) -> None:
-    """Replay days of an online cinema and compare every figure with the truth."""
+    """Play days of a cinema, compare every figure with the truth.
+
+    Starts a stack of its own and stops it. Ends with 0 only if every figure matches.
+    """
     terminal = Terminal()
     try:
         ZoneInfo(time_zone)

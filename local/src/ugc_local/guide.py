@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -11,9 +10,9 @@ from uuid import UUID
 
 from ugc_local.credentials import ANALYST, Credentials
 from ugc_local.generator import Film, Plan
+from ugc_local.invocation import typed
 from ugc_local.state import Endpoints
 
-DEFAULT_DATA_DIR = Path("build/local")
 VIEWER = UUID("0198a000-0000-7000-8000-000000000001")
 _SESSION = UUID("0198a000-0000-7000-8000-0000000000aa")
 
@@ -51,11 +50,7 @@ def first_steps(
     }
     ask = 'curl -sS "$CLICKHOUSE/?default_format=PrettyCompactMonoBlock" -u "$ANALYST"'
     questions = "\n".join(f'  {ask} --data "{sql}"' for sql in _QUESTIONS)
-    here = f" --data-dir {shlex.quote(str(data_dir))}"
-    status, logs, down = (
-        f"make {name}" if data_dir == DEFAULT_DATA_DIR else f"ugc {name}{here}"
-        for name in ("status", "logs", "down")
-    )
+    status, logs, down = (typed(name, data_dir) for name in ("status", "logs", "down"))
     width = len(status)
     return f"""
 The platform is up.

@@ -20,6 +20,7 @@ from ugc_local.clickhouse.configuration import (
 from ugc_local.credentials import ADMIN, ANALYST, WRITER, Credentials, keep_credentials
 from ugc_local.deadline import Deadline
 from ugc_local.health import answers_ok
+from ugc_local.invocation import typed
 from ugc_local.kafka.broker import BrokerPorts, bootstrap_servers, start_broker
 from ugc_local.kafka.client import KafkaClient, Topic
 from ugc_local.kafka.distribution import local_repository
@@ -242,7 +243,7 @@ class Stack:
         if state.complete and len(alive) == len(state.processes):
             raise AlreadyRunsError(
                 f"a stack already runs on {self._data_dir} (API at {state.endpoints.api_url}): "
-                f"stop it first: make down, or ugc down --data-dir {self._options.data_dir}",
+                f"stop it first with {typed('down', self._options.data_dir)}",
                 state,
             )
         ended = [record.name for record in state.processes if record not in alive]

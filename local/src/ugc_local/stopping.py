@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from ugc_local.process import stop_trees
@@ -23,7 +24,8 @@ def stop_stack(data_dir: Path, on_step: Callable[[str], None] = lambda _step: No
         state = read_state(data_dir)
         alive = state.alive() if state else []
         if alive:
-            on_step("stopping " + ", ".join(record.name for record in alive))
+            names = in_stop_order([record.name for record in alive])
+            on_step("stopping " + ", ".join(chain.from_iterable(names)))
             stop_records(alive)
         remove_state(data_dir)
     return [record.name for record in alive]

@@ -43,6 +43,10 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{ISO8601} %p %m (%c)%n
 rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
+# Several consumers that look for their group at once each have the same topic created, and all but
+# the first are told that it exists.
+logger.creation.name = kafka.server.DefaultAutoTopicCreationManager
+logger.creation.level = error
 """
 
 

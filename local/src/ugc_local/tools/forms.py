@@ -18,7 +18,8 @@ from rich.markup import escape
 
 from ugc_local.credentials import ANALYST
 from ugc_local.generator import token_minter
-from ugc_local.guide import DEFAULT_DATA_DIR, VIEWER, films
+from ugc_local.guide import VIEWER, films
+from ugc_local.invocation import DEFAULT_DATA_DIR
 from ugc_local.kafka.client import KafkaClientError
 from ugc_local.state import StateError
 from ugc_local.terminal import Terminal
@@ -159,9 +160,10 @@ def _with_progress(events: Iterator[Given], terminal: Terminal) -> Iterator[Give
     help="Any of ClickHouse's; without one, a table on a terminal and TSVWithNames on a pipe.",
 )
 def query_command(data_dir: Path, sql: str | None, output_format: str | None) -> None:
-    """Ask ClickHouse as an analyst: who may read, and a minute for each question.
+    """Ask ClickHouse as an analyst.
 
-    SQL (standard input without it) is one statement; the views are in the database analytics.
+    SQL (standard input without it) is one statement; the views are in the database analytics. An
+    analyst may read, and has a minute for each question.
     """
     terminal = Terminal()
 
@@ -192,7 +194,7 @@ def query_command(data_dir: Path, sql: str | None, output_format: str | None) ->
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on with what is written.")
 @click.option("-n", "lines", type=click.IntRange(0), default=10, help="Last lines of each log.")
 def logs_command(data_dir: Path, processes: tuple[str, ...], following: bool, lines: int) -> None:
-    """Show the last lines of each process's log, with the process's name before each.
+    """Show the last lines of the logs, each with its process's name.
 
     Also of a stack that was stopped. With -f it follows logs through their rotation and takes up
     new processes, until Ctrl-C (status 130).

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ugc_local.credentials import Credentials, keep_credentials
+from ugc_local.invocation import typed
 from ugc_local.state import StackState, read_state
 
 
@@ -27,7 +28,6 @@ def find_stack(data_dir: Path) -> RunningStack:
     if state is None or not state.alive():
         before = "; an earlier run was not stopped in order, and its data are kept" if state else ""
         raise NothingRunsError(
-            f"nothing runs on {data_dir}{before}: start it with make up, or ugc up "
-            f"--data-dir {data_dir}"
+            f"nothing runs on {data_dir}{before}: start it with {typed('up', data_dir)}"
         )
     return RunningStack(state, keep_credentials(data_dir))
