@@ -97,7 +97,7 @@ spec:
         {{- range $name, $value := .Values.settings }}
         {{- if or (hasPrefix "CLICKHOUSE_" $name) (eq $name "LOG_LEVEL") }}
         - name: {{ $name }}
-          value: {{ include "ugc.setting" (list $value $) | quote }}
+          value: {{ tpl (include "ugc.setting" $value) $ | quote }}
         {{- end }}
         {{- end }}
         {{- include "etl.clickhouse.secretEnv" . | nindent 8 }}

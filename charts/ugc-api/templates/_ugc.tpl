@@ -42,16 +42,12 @@ app.kubernetes.io/part-of: ugc-platform
 {{- end -}}
 {{- end -}}
 
-{{/* Takes (list value root): a setting as the environment has it. YAML's numbers arrive as floats:
-20000000 is no 2e+07. */}}
+{{/* A setting as the environment has it. YAML's numbers arrive as floats: 20000000 is no 2e+07. */}}
 {{- define "ugc.setting" -}}
-{{- $value := index . 0 -}}
-{{- if kindIs "string" $value -}}
-{{- tpl $value (index . 1) -}}
-{{- else if and (kindIs "float64" $value) (eq $value (floor $value)) -}}
-{{- $value | int64 -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) -}}
+{{- . | int64 -}}
 {{- else -}}
-{{- $value -}}
+{{- . -}}
 {{- end -}}
 {{- end -}}
 
