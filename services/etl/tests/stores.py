@@ -20,8 +20,13 @@ from ugc_etl.schema import Deployment
 from ugc_events.registry import topics
 from ugc_local.kafka.client import Topic
 
+PATIENCE_S = 180.0
+"""Costs nothing where all is well, and a machine may have twenty times as much to do as it can."""
 
-def eventually(what: Callable[[], Any], timeout_s: float = 30.0, every_s: float = 0.05) -> Any:
+
+def eventually(
+    what: Callable[[], Any], timeout_s: float = PATIENCE_S, every_s: float = 0.05
+) -> Any:
     """Poll until `what` is true, and give its value."""
     until_s = time.monotonic() + timeout_s
     while True:
@@ -76,7 +81,7 @@ class Etl:
         if port is None:
             return 0, ""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -89,7 +94,7 @@ class Etl:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
     def _port(self) -> str | None:
         marker = "metrics and probes on port "
@@ -105,7 +110,7 @@ def running_etl(environ: dict[str, str], log: Path) -> Iterator[Etl]:
     finally:
         if etl.process.poll() is None:
             etl.process.kill()
-            etl.process.wait(10)
+            etl.process.wait(PATIENCE_S)
 
 
 def etl_environ(kafka: Any, clickhouse: Any, deployment: Deployment, prefix: str) -> dict[str, str]:

@@ -112,6 +112,7 @@ def test_consumers_come_and_go_in_mid_stream_and_every_record_is_one_row(
         "BATCH_MAX_ROWS": "200",
         "BATCH_MAX_AGE_MS": "100",
         "INSERTS_PER_S_TARGET": "100",
+        "SHUTDOWN_GRACE_S": "120",
     }
     create_topics(kafka, prefix, partitions=4)
     client = connect(clickhouse)

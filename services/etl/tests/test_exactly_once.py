@@ -10,6 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 from samples import view
 from stores import (
+    PATIENCE_S,
     connect,
     create_topics,
     etl_environ,
@@ -94,10 +95,10 @@ def test_a_consumer_killed_after_its_insert_landed_is_succeeded_without_a_double
         # The rows are in; the answer never comes.
         eventually(lambda: stage.rows() == 300)
         first.process.kill()
-        first.process.wait(10)
+        first.process.wait(PATIENCE_S)
     stage.send(300, 400)
     with running_etl(stage.environ, stage.log) as second:
-        eventually(lambda: stage.rows() >= 400, timeout_s=60)
+        eventually(lambda: stage.rows() >= 400)
         assert second.stop() == 0
     assert stage.offsets() == list(range(400))
 
@@ -106,9 +107,9 @@ def test_records_that_clickhouse_refuses_become_letters_and_their_neighbours_row
     stage.execute(f"ALTER TABLE {stage.table} ADD CONSTRAINT picky CHECK position_ms != 90000")
     stage.send(0, 6)
     with running_etl(stage.environ, stage.log) as etl:
-        eventually(lambda: stage.rows() == 5, timeout_s=90)
+        eventually(lambda: stage.rows() == 5)
         stage.send(6, 8)
-        eventually(lambda: stage.rows() == 7, timeout_s=60)
+        eventually(lambda: stage.rows() == 7)
         assert etl.stop() == 0
     assert stage.offsets() == [0, 1, 2, 4, 5, 6, 7]
     [letter] = stage.letters()
@@ -127,7 +128,7 @@ def test_after_the_mark_was_deleted_what_is_missing_is_found_out(stage):
     )
     stage.send(50, 60)
     with running_etl(stage.environ, stage.log) as second:
-        eventually(lambda: stage.rows() >= 60, timeout_s=90)
+        eventually(lambda: stage.rows() >= 60)
         assert second.stop() == 0
     assert stage.offsets() == list(range(60))
     assert "there is no mark" in stage.log.read_text()
@@ -139,7 +140,7 @@ def test_a_foreign_commit_stops_the_process_with_what_to_do(stage, kafka):
     places = ConsumerGroupTopicPartitions(group, [TopicPartition(stage.topic, 0, 0)])
     admin.alter_consumer_group_offsets([places])[group].result()
     with running_etl(stage.environ, stage.log) as etl:
-        assert etl.process.wait(30) == 1
+        assert etl.process.wait(PATIENCE_S) == 1
     assert "Delete the group's offset of this partition" in stage.log.read_text()
 
 
@@ -155,6 +156,6 @@ def test_a_log_that_ends_before_the_mark_stops_the_process_and_says_why(stage, k
     request = ConsumerGroupTopicPartitions(group, [place])
     admin.alter_consumer_group_offsets([request])[group].result()
     with running_etl(stage.environ, stage.log) as etl:
-        assert etl.process.wait(30) == 1
+        assert etl.process.wait(PATIENCE_S) == 1
     assert "the log ends at 3, and the mark says that more was read (5)" in stage.log.read_text()
     assert stage.rows() == 0

@@ -87,7 +87,7 @@ def test_a_scraper_that_gives_up_leaves_no_trace(health, capfd, caplog):
     try:
         with socket.create_connection(("127.0.0.1", server.server_address[1])) as client:
             client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-            assert given_up.wait(10)
+            assert given_up.wait(120)
             _join_requests()
     finally:
         server.shutdown()
@@ -116,5 +116,5 @@ def test_what_fails_here_is_logged(health, caplog):
 def _join_requests():
     for thread in threading.enumerate():
         if "process_request" in thread.name:
-            thread.join(10)
+            thread.join(120)
             assert not thread.is_alive()

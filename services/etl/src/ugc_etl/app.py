@@ -98,7 +98,10 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
     tables = ClickHouseTables(shards, deployment)
     tools = KafkaTools(connection)
     letter_box = TopicLetterBox(tools, prefix + DEAD_LETTERS_TOPIC, time.time)
-    executor = futures.ThreadPoolExecutor(settings.insert_threads, "insert")
+    executors = [
+        futures.ThreadPoolExecutor(settings.insert_threads, f"insert-{shard}")
+        for shard in range(len(shards.servers))
+    ]
     deliverer = Deliverer(
         routes={
             family.topic_of(prefix): Route(family, deployment.local(family.table))
@@ -143,7 +146,7 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
             wall_s=time.time,
             random=random.random,
             wait=_wait,
-            executor=executor,
+            executor_of=executors.__getitem__,
         ),
         metrics=metrics,
         health=health,
@@ -156,7 +159,8 @@ def build_pipeline(settings: Settings) -> Iterator[World]:
         shards.close()
         dead_letters.close()
         tools.close()
-        executor.shutdown(cancel_futures=True)
+        for executor in executors:
+            executor.shutdown(cancel_futures=True)
         probes.shutdown()
         probes.server_close()
 

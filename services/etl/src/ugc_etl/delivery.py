@@ -64,6 +64,15 @@ class Delivery:
     landed_at_s: float = 0.0
 
 
+@dataclass(slots=True)
+class _Erased:
+    """The list of erased viewers as a shard told it last."""
+
+    viewers: ErasedViewers = ErasedViewers.NONE
+    read_at_s: float = float("-inf")
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
 class Deliverer:
     """Carries intents to the sink; shared by the threads."""
 
@@ -93,8 +102,7 @@ class Deliverer:
         self._monotonic_s = monotonic_s
         # One intent of a partition is in flight at a time, so no two threads meet in an entry.
         self._bad_runs: dict[Partition, BadRun] = {}
-        self._erased = ErasedViewers.NONE
-        self._erased_read_at_s = float("-inf")
+        self._erased: dict[int, _Erased] = {}
         self._erased_lock = threading.Lock()
 
     def route(self, partition: Partition) -> Route:
@@ -175,22 +183,27 @@ class Deliverer:
             offsets = map(int, rows["_offset"])
             wanted = np.fromiter((o not in delivery.skip for o in offsets), np.bool_, len(rows))
             rows = rows.where(wanted)
-        erased = self._fresh_erased()
+        shard = delivery.intent.shard
+        erased = self._fresh_erased(shard)
         if len(rows) and len(erased.viewers):
             gone = erased.mask(viewers(rows["user_id"], self._key), rows["_timestamp"])
             if gone.any():
-                self._tables.enter_ledger(batch.partition, list(map(int, rows["_offset"][gone])))
+                places = list(map(int, rows["_offset"][gone]))
+                self._tables.enter_ledger(shard, batch.partition, places)
                 rows = rows.where(~gone)
         return rows
 
-    def _fresh_erased(self) -> ErasedViewers:
+    def _fresh_erased(self, shard: int) -> ErasedViewers:
+        """Asked of the shard that the rows go to: another one may be down."""
         with self._erased_lock:
+            known = self._erased.setdefault(shard, _Erased())
+        with known.lock:
             now_s = self._monotonic_s()
-            if now_s - self._erased_read_at_s > ERASED_VIEWERS_REFRESH_S / 2:
-                self._erased = self._tables.erased_viewers()
+            if now_s - known.read_at_s > ERASED_VIEWERS_REFRESH_S / 2:
+                known.viewers = self._tables.erased_viewers(shard)
                 # When it was asked, not when it was answered.
-                self._erased_read_at_s = now_s
-            return self._erased
+                known.read_at_s = now_s
+            return known.viewers
 
     def _judge(self, batch: Batch) -> None:
         """Raise RefusedError where too many records of a run are bad."""

@@ -1,8 +1,8 @@
 """The loop: read, cut, let every partition's course go on; and what happens when they come and go.
 
 One thread runs the loop and is the only one that talks to the source and the offset log. What asks
-the sink runs in the threads of an executor, at most one action of each partition at a time. Nothing
-here sleeps: a delay is a time that the loop compares with its clock.
+a shard runs in threads of its own, at most one action of each partition at a time. Nothing here
+sleeps: a delay is a time that the loop compares with its clock.
 
 What to do next is decided by `ugc_etl.protocol`; here it is done. See docs/delivery-semantics.md.
 
@@ -77,14 +77,14 @@ class Runtime:
         wall_s: the time of day, seconds since the epoch.
         random: in [0, 1).
         wait: returns when one of the futures is done or the seconds have passed.
-        executor: runs the deliveries.
+        executor_of: of each shard, what asks it runs here: one that hangs holds up no other.
     """
 
     monotonic_s: Callable[[], float]
     wall_s: Callable[[], float]
     random: Callable[[], float]
     wait: Callable[[Collection[Future[Fact]], float], object]
-    executor: Executor
+    executor_of: Callable[[int], Executor]
 
 
 class _StoppedError(Exception):
@@ -125,7 +125,7 @@ class Pipeline:
         self._reported_at_s = self._asked_all_at_s = float("-inf")
         self._stopped: Callable[[], bool] = lambda: False
         self._questions = Outage("Kafka does not say where to begin", log)
-        self._sink = Outage("the sink does not take batches", log)
+        self._sinks = [Outage(f"{what} does not take batches", log) for what in _sinks(rules)]
         self._commits = Outage("offsets are not committed", log)
 
     # The loop.
@@ -225,7 +225,7 @@ class Pipeline:
         return None
 
     def _begin(self, lane: Lane, action: Slow) -> None:
-        submit = self._runtime.executor.submit
+        submit = self._runtime.executor_of(lane.shard).submit
         if isinstance(action, Deliver):
             delivery = lane.deliver(action.intent, action.skip)
             lane.task = submit(self._performer.deliver, delivery)
@@ -242,12 +242,12 @@ class Pipeline:
         try:
             fact = task.result()
         except OutcomeUnknownError as error:
-            self._sink.failed(f"{lane.partition}: {error}", now_s)
+            self._sinks[lane.shard].failed(f"{lane.partition}: {error}", now_s)
             delivering = isinstance(lane.action, Deliver)
             self._delay(lane, "deliver" if delivering else "ask", now_s)
             fact = Unsure() if delivering else None
         else:
-            self._sink.worked(now_s)
+            self._sinks[lane.shard].worked(now_s)
             lane.failures = 0
             lane.retry_at_s = now_s
         if isinstance(fact, Delivered):
@@ -412,6 +412,10 @@ class Pipeline:
 
 def _is_under_way(lane: Lane) -> bool:
     return isinstance(lane.course.phase, Declaring | Delivering | Completing | Rebuilding)
+
+
+def _sinks(rules: Rules) -> list[str]:
+    return ["the sink"] if rules.shards == 1 else [f"shard {n}" for n in range(rules.shards)]
 
 
 def _named(partitions: Iterable[Partition]) -> str:

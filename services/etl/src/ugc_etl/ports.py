@@ -138,11 +138,11 @@ class Tables(Protocol):
     def rebuild_marts(self, family: Family, partition: Partition, start: int, end: int) -> None:
         """Give the marts what the rows of [start, end) say; again, it changes nothing."""
 
-    def erased_viewers(self) -> ErasedViewers:
-        """The list as it is now."""
+    def erased_viewers(self, shard: int) -> ErasedViewers:
+        """The list as the shard has it now; all shards have the same."""
 
-    def enter_ledger(self, partition: Partition, offsets: Sequence[int]) -> None:
-        """Put places into the erasure ledger; again, it changes nothing."""
+    def enter_ledger(self, shard: int, partition: Partition, offsets: Sequence[int]) -> None:
+        """Put places into the erasure ledger, by way of the shard; again, it changes nothing."""
 
 
 class LetterBox(Protocol):

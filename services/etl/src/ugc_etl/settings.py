@@ -108,7 +108,8 @@ class Settings:
         int, Meta(description="memory for records that are not delivered yet, about", ge=1)
     ] = 64 * 1024 * 1024
     insert_threads: Annotated[
-        int, Meta(description="batches in flight at once, each of another partition", ge=1, le=64)
+        int,
+        Meta(description="batches in flight to a shard at once, one of a partition", ge=1, le=64),
     ] = 4
     insert_timeout_s: Annotated[
         float, Meta(description="without an answer for so long an insert is repeated", gt=0)

@@ -147,7 +147,7 @@ def test_marks_are_what_the_group_has_committed(world):
 
 
 def test_letters_are_read_whole_and_withdrawn(world):
-    keep_by_s = int(time.time())
+    keep_by_s = int(time.time()) + 60
     world.log.publish(world.dead_letters, [letter(4), letter(5, None)], keep_by_s)
     found = list(world.log.letters(world.dead_letters))
     assert {record.key: record.letter for record in found} == {
@@ -169,7 +169,7 @@ def test_what_comes_after_its_deadline_is_neither_kept_nor_withdrawn(kafka):
     create_topics(kafka, prefix, partitions=1)
     world = Real(kafka, KafkaTools({"bootstrap.servers": kafka.bootstrap_servers}), prefix)
     now_s = int(time.time())
-    world.log.publish(world.dead_letters, [letter(4)], now_s)
+    world.log.publish(world.dead_letters, [letter(4)], now_s + 60)
     late_s = now_s - DEAD_LETTER_GRACE_MS // 1000 - 60
     with pytest.raises(RefusedError, match="too long"):
         world.log.publish(world.dead_letters, [letter(5)], late_s)
@@ -185,7 +185,7 @@ def test_more_letters_than_the_client_holds_at_once_are_all_kept(kafka):
     create_topics(kafka, prefix, partitions=1)
     world = Real(kafka, KafkaTools({"bootstrap.servers": kafka.bootstrap_servers}), prefix)
     letters = [letter(offset, bytes([offset]) * 900_000) for offset in range(50)]
-    world.log.publish(world.dead_letters, letters, int(time.time()))
+    world.log.publish(world.dead_letters, letters, int(time.time()) + 60)
     kept = world.log.letters(world.dead_letters)
     assert sorted(record.letter.offset for record in kept) == list(range(50))
 

@@ -92,7 +92,8 @@ def test_threads_insert_side_by_side(place):
 
 
 def test_the_clock_is_near_ours_on_one_machine(place):
-    assert abs(place.writer.now_s() - time.time()) < 5
+    before_s = time.time()
+    assert before_s - 5 <= place.writer.now_s() <= time.time() + 5
 
 
 def test_a_closed_client_asks_nobody(unused_port):

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 from samples import reactions, view, views
-from stores import eventually
+from stores import PATIENCE_S, eventually
 from ugc_etl.adapters.memory import StoredRecord, records_of
 from ugc_etl.decode import Decoder
 from ugc_etl.erasure import ErasedViewers, erased_viewers_sql
@@ -253,9 +253,9 @@ def test_an_interruption_is_a_sentence_and_the_next_call_goes_on(stage, tmp_path
             env=os.environ | stage.environ, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        eventually(lambda: "waiting 70 s" in log.read_text(), timeout_s=60)
+        eventually(lambda: "waiting 70 s" in log.read_text())
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(PATIENCE_S) == 130
     finally:
         process.kill()
     assert log.read_text().splitlines()[-1] == "interrupted; repeating the command goes on"

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
-from stores import eventually
+from stores import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -51,7 +51,7 @@ def offsets(stage):
 
 @pytest.fixture
 def stage(stage):
-    stage.environ["INSERT_DEADLINE_S"] = "5"
+    stage.environ["INSERT_DEADLINE_S"] = "15"
     return stage
 
 
@@ -66,7 +66,7 @@ def test_one_stopped_before_its_insert_goes_on_after_another_has_repaired(stage)
         assert code == 0, output + errors
         assert offsets(stage) == [3, 4, 5, 6, 7]
         stopped.send_signal(signal.SIGCONT)
-        told, _ = stopped.communicate(timeout=60)
+        told, _ = stopped.communicate(timeout=PATIENCE_S)
     assert offsets(stage) == [3, 4, 5, 6, 7], told
     assert stopped.returncode == 2
     code, output, errors = stage.run(*repair)
@@ -83,7 +83,7 @@ def test_two_at_once_insert_every_row_once(stage):
         started(stage, *repair, "--from-offset", "100") as second,
     ):
         both = first, second
-        told = [process.communicate(timeout=90)[0] for process in both]
+        told = [process.communicate(timeout=PATIENCE_S)[0] for process in both]
     # Whoever comes second waits, or hears that the first is at work, or takes over from it.
     assert {process.returncode for process in both} <= {0, 2}, told
     assert len(set(offsets(stage))) == len(offsets(stage)), told

@@ -112,14 +112,15 @@ class ClickHouseTables:
                     if mart.raw_table == family.table:
                         rebuild(_Asking(server.ask), self._deployment, mart, rows)
 
-    def erased_viewers(self) -> ErasedViewers:
-        """The table of erased viewers."""
-        return ErasedViewers.of(self._shards.server(0).ask(erased_viewers_sql(self._deployment)))
+    def erased_viewers(self, shard: int) -> ErasedViewers:
+        """The table of erased viewers, which on a cluster is the same on every node."""
+        asked = self._shards.server(shard).ask(erased_viewers_sql(self._deployment))
+        return ErasedViewers.of(asked)
 
-    def enter_ledger(self, partition: Partition, offsets: Sequence[int]) -> None:
+    def enter_ledger(self, shard: int, partition: Partition, offsets: Sequence[int]) -> None:
         """One INSERT."""
         if offsets:
-            self._shards.server(0).ask(
+            self._shards.server(shard).ask(
                 ledger_sql(self._deployment, partition.topic_id, partition.number, offsets)
             )
 

@@ -240,12 +240,12 @@ class MemoryTables:
         self._answer()
         self.rebuilt.append((partition.topic_id, partition.number, start, end))
 
-    def erased_viewers(self) -> ErasedViewers:
+    def erased_viewers(self, shard: int) -> ErasedViewers:
         """The list."""
         self._answer()
         return self.erased
 
-    def enter_ledger(self, partition: Partition, offsets: Sequence[int]) -> None:
+    def enter_ledger(self, shard: int, partition: Partition, offsets: Sequence[int]) -> None:
         """Add to the set."""
         self._answer()
         self.ledger |= {(partition.topic_id, partition.number, offset) for offset in offsets}
