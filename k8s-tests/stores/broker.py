@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,7 @@ _JARS = Path("/opt/jars")
 _PORTS = BrokerPorts(client=9092, controller=9093)
 _START_S = 120.0
 _STOP_S = 20.0
+_LOOK_EVERY_S = 0.5
 
 
 def main(directory: Path, host: str, partitions: int, environ: Mapping[str, str]) -> int:
@@ -39,7 +41,8 @@ def main(directory: Path, host: str, partitions: int, environ: Mapping[str, str]
                 "advertised.listeners": f"PLAINTEXT://{host}:{_PORTS.client},{own}",
             },
         )
-        signal.signal(signal.SIGTERM, lambda *_: broker.stop(grace_s=_STOP_S))
+        told_to_stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
         client = KafkaClient(f"{host}:{_PORTS.client}")
         await_kafka(broker, client, Deadline.after(_START_S))
         client.create_topics(
@@ -50,12 +53,11 @@ def main(directory: Path, host: str, partitions: int, environ: Mapping[str, str]
         (directory / "ready").touch()
         print("ready")
         while broker.exit_status() is None:
-            try:
-                broker.wait(Deadline.after(60))
-            except TimeoutError:
-                continue
+            if told_to_stop.wait(_LOOK_EVERY_S):
+                broker.stop(grace_s=_STOP_S)
+                return 0
         print(broker.last_words())
-        return broker.exit_status() or 0
+        return 1
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from store_objects import stores
 from ugc_cluster.cluster import Cluster
 from ugc_cluster.commands import run
+from viewers import Analyst
 
 _READY = "240s"
 # A node of two cores runs all of it: what the charts ask for by default is for larger ones.
@@ -90,9 +91,24 @@ class Namespace:
         )  # fmt: skip
         return time.monotonic() - began
 
+    def upgrade(self, release: str, chart: str, *settings: str) -> float:
+        """Seconds until it is Ready with these settings, all others as they were."""
+        began = time.monotonic()
+        self.helm(
+            "upgrade", release, str(self.charts / chart), "--wait", f"--timeout={_READY}",
+            "--reset-then-reuse-values", *settings,
+        )  # fmt: skip
+        return time.monotonic() - began
+
     def secret(self, name: str, key: str) -> str:
         data = json.loads(self.kubectl("get", "secret", name, "-o", "json"))["data"]
         return base64.b64decode(data[key]).decode()
+
+    @contextlib.contextmanager
+    def analyst(self) -> Iterator[Analyst]:
+        """Somebody who may ask ClickHouse over HTTP."""
+        with self.forward("clickhouse", 8123) as port:
+            yield Analyst(port, self.secret("clickhouse", "analyst"))
 
     def objects(self, kinds: Sequence[str]) -> set[str]:
         """kind/name of what is there."""

@@ -7,7 +7,14 @@ from typing import Any
 
 from ugc_cluster.images import STORES_IMAGE
 
-_SECURITY = {
+# What the restricted Pod Security Standard asks of a pod, and of its containers.
+POD_SECURITY = {
+    "runAsNonRoot": True,
+    "runAsUser": 10001,
+    "fsGroup": 10001,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+SECURITY = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
     "readOnlyRootFilesystem": True,
@@ -80,14 +87,11 @@ def _store(
                 "template": {
                     "metadata": {"labels": labels},
                     "spec": {
+                        # The data end with the pod: there is nothing to close in good order.
+                        "terminationGracePeriodSeconds": 2,
                         "enableServiceLinks": False,
                         "automountServiceAccountToken": False,
-                        "securityContext": {
-                            "runAsNonRoot": True,
-                            "runAsUser": 10001,
-                            "fsGroup": 10001,
-                            "seccompProfile": {"type": "RuntimeDefault"},
-                        },
+                        "securityContext": POD_SECURITY,
                         "containers": [
                             {
                                 "name": name,
@@ -96,7 +100,7 @@ def _store(
                                 "command": command,
                                 "env": [*(env or []), {"name": "HOME", "value": "/data"}],
                                 "readinessProbe": {**ready, "periodSeconds": 1},
-                                "securityContext": _SECURITY,
+                                "securityContext": SECURITY,
                                 "resources": {
                                     "requests": {"cpu": "100m", "memory": "256Mi"},
                                     "limits": {"memory": memory},

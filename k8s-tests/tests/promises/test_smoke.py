@@ -5,14 +5,13 @@ from collections.abc import Callable
 
 import pytest
 from releases import Namespace
-from viewers import ask, page_views, send
+from viewers import page_views, send
 
 EVENTS = 500
 KINDS = (
     "all", "configmaps", "secrets", "serviceaccounts", "poddisruptionbudgets", "networkpolicies",
     "persistentvolumeclaims", "ingresses",
 )  # fmt: skip
-SEEN = "SELECT sum(rows), sum(events) FROM analytics.events WHERE type = 'page_view' FORMAT TSV"
 FRESH_S = 60
 # The key that must never change; and Helm leaves what its tests ran, which has ended.
 KEPT = {
@@ -35,17 +34,11 @@ def test_smoke(namespace: Namespace, record_property: Callable[[str, object], No
 
     with (
         namespace.forward("events-api", 80) as api,
-        namespace.forward("clickhouse", 8123) as clickhouse,
+        namespace.analyst() as analyst,
     ):
         key = namespace.secret("events-api", "jwt-secret")
-        password = namespace.secret("clickhouse", "analyst")
-        events = page_views(EVENTS, path="/smoke")
-        assert send(api, key, events) == 202
-        acknowledged = time.monotonic()
-        while ask(clickhouse, password, SEEN).split() != [str(EVENTS)] * 2:
-            assert time.monotonic() - acknowledged < FRESH_S, ask(clickhouse, password, SEEN)
-            time.sleep(0.1)
-        measured("event_to_analyst_s", time.monotonic() - acknowledged)
+        assert send(api, key, page_views(EVENTS, path="/smoke")) == 202
+        measured("event_to_analyst_s", analyst.await_events("page_view", EVENTS, FRESH_S))
 
     began = time.monotonic()
     assert "Phase:          Succeeded" in namespace.helm("test", "events")

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
+from dataclasses import dataclass
 
 import jwt
 
@@ -44,15 +45,35 @@ def send(port: int, key: str, events: list[dict[str, object]]) -> int:
         return status
 
 
-def ask(port: int, password: str, sql: str) -> str:
-    """What ClickHouse's HTTP endpoint answers to `analyst`."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/?{urllib.parse.urlencode({'query': sql})}",
-        headers={"X-ClickHouse-User": "analyst", "X-ClickHouse-Key": password},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - ours
-            text: str = answer.read().decode()
-            return text.strip()
-    except urllib.error.HTTPError as refusal:
-        raise AssertionError(f"{sql}: {refusal.code} {refusal.read().decode()}") from refusal
+@dataclass(frozen=True, slots=True)
+class Analyst:
+    """The user `analyst` at ClickHouse's HTTP endpoint, `port` of this machine."""
+
+    port: int
+    password: str
+
+    def ask(self, sql: str) -> str:
+        """The answer, tab-separated. Raises AssertionError with the server's words."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/?{urllib.parse.urlencode({'query': sql})}",
+            headers={"X-ClickHouse-User": "analyst", "X-ClickHouse-Key": self.password},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - ours
+                text: str = answer.read().decode()
+                return text.strip()
+        except urllib.error.HTTPError as refusal:
+            raise AssertionError(f"{sql}: {refusal.code} {refusal.read().decode()}") from refusal
+
+    def await_events(self, event_type: str, count: int, timeout_s: float) -> float:
+        """Seconds until there are exactly `count` events of a type, in as many rows.
+
+        More rows than events would be doubled ones. Raises AssertionError.
+        """
+        began = time.monotonic()
+        sql = f"SELECT sum(rows), sum(events) FROM analytics.events WHERE type = '{event_type}'"
+        while (seen := [int(each) for each in self.ask(sql).split()]) != [count, count]:
+            assert max(seen) <= count, f"rows and events are {seen}, sent were {count}"
+            assert time.monotonic() - began < timeout_s, f"{seen} of {count} {event_type}"
+            time.sleep(0.1)
+        return time.monotonic() - began
