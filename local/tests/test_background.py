@@ -20,7 +20,7 @@ def threads():
 
 def test_it_runs_while_the_block_does():
     with Counting() as work:
-        assert work.seen.wait(10)
+        assert work.seen.wait(60)
         assert "counting" in threads()
     assert "counting" not in threads()
 

@@ -171,7 +171,7 @@ def test_the_page_that_up_prints_works_as_it_is_pasted(tmp_path: Path) -> None:
             ).stdout
 
         assert json.loads(paste(sending))["accepted"] == 1
-        assert Deadline.after(30).poll(lambda: "view_progress" in paste(asking[-1]), interval_s=0.2)
+        assert Deadline.after(60).poll(lambda: "view_progress" in paste(asking[-1]), interval_s=0.2)
         for question in asking[:-1]:
             assert "The Last Lighthouse Keeper" in paste(question)
     finally:

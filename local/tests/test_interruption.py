@@ -50,7 +50,7 @@ def test_the_first_signal_unwinds_and_the_next_do_not_disturb_that(tmp_path, num
         assert line(process) == "stopping\n"
         for another in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             process.send_signal(another)
-        process.communicate("go on\n", timeout=30)
+        process.communicate("go on\n", timeout=60)
     assert (tmp_path / "note").read_text() == "stopped"
     assert process.returncode == 128 + number
 
@@ -58,7 +58,7 @@ def test_the_first_signal_unwinds_and_the_next_do_not_disturb_that(tmp_path, num
 def test_a_closed_terminal_unwinds_without_a_word_to_it(tmp_path):
     with start(tmp_path) as process:
         process.send_signal(signal.SIGHUP)
-        out, _ = process.communicate("go on\n", timeout=30)
+        out, _ = process.communicate("go on\n", timeout=60)
     assert out == ""
     assert (tmp_path / "note").read_text() == "stopped"
     assert process.returncode == 128 + signal.SIGHUP
@@ -77,5 +77,5 @@ def test_under_nohup_a_closed_terminal_is_nothing(tmp_path):
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
         assert line(process) == "stopping\n"
-        process.communicate("go on\n", timeout=30)
+        process.communicate("go on\n", timeout=60)
     assert process.returncode == 128 + signal.SIGTERM

@@ -19,10 +19,10 @@ def test_peaks_include_descendants_and_count_each_process_once(tmp_path):
         cwd=tmp_path,
     )  # fmt: skip
     try:
-        assert Deadline.after(20).poll(lambda: (tmp_path / "log").read_text() == "ready\nready\n")
+        assert Deadline.after(60).poll(lambda: (tmp_path / "log").read_text() == "ready\nready\n")
         named = {"family": process.identity, "tests": ProcessIdentity.of(os.getpid())}
         with MemorySampler(named) as sampler:
-            assert Deadline.after(20).poll(lambda: sampler.peaks()["family"] >= 120)
+            assert Deadline.after(60).poll(lambda: sampler.peaks()["family"] >= 120)
         with MemorySampler({"tests": named["tests"]}) as alone:
             pass
     finally:
@@ -39,7 +39,7 @@ def test_what_has_ended_keeps_its_peak(tmp_path):
         "brief", [sys.executable, "-c", CHILD], log=tmp_path / "log", environ=os.environ,
         cwd=tmp_path,
     )  # fmt: skip
-    assert Deadline.after(20).poll(lambda: (tmp_path / "log").read_text() == "ready\n")
+    assert Deadline.after(60).poll(lambda: (tmp_path / "log").read_text() == "ready\n")
     with MemorySampler({"brief": process.identity}) as sampler:
         process.stop(grace_s=20)
     assert 80 <= sampler.peaks()["brief"] < 120

@@ -44,7 +44,7 @@ def start(tmp_path: Path, code: str, name: str = "child", guard: Guard | None = 
 
 
 def first_line(process: Process) -> str:
-    assert Deadline.after(20).poll(lambda: process.log.read_text().endswith("\n"))
+    assert Deadline.after(60).poll(lambda: process.log.read_text().endswith("\n"))
     return process.log.read_text().splitlines()[0]
 
 
@@ -57,7 +57,7 @@ def test_a_child_gets_its_environment_directory_and_log(tmp_path):
         environ={"COLOUR": "teal"},
         cwd=tmp_path,
     )
-    assert process.wait(Deadline.after(20)) == 0
+    assert process.wait(Deadline.after(60)) == 0
     assert process.log.read_text() == f"teal {tmp_path}\n"
 
 
@@ -86,7 +86,7 @@ def test_stop_leaves_no_descendant(tmp_path):
 
 def test_stopping_what_has_ended_is_nothing(tmp_path):
     process = start(tmp_path, "pass")
-    process.wait(Deadline.after(20))
+    process.wait(Deadline.after(60))
     stop_all([process], grace_s=0)
     assert process.exit_status() == 0
 
@@ -94,7 +94,7 @@ def test_stopping_what_has_ended_is_nothing(tmp_path):
 def test_an_exit_is_reported_with_this_runs_last_lines(tmp_path):
     (tmp_path / "child.log").write_text("of an earlier run\n")
     process = start(tmp_path, "print('no such table'); raise SystemExit(7)")
-    process.wait(Deadline.after(20))
+    process.wait(Deadline.after(60))
     with pytest.raises(ProcessExitedError) as caught:
         process.require_running()
     message = str(caught.value)
@@ -113,7 +113,7 @@ print("\\t... 12 more")
 
 def test_a_full_disk_is_told_from_under_a_stack_trace(tmp_path):
     process = start(tmp_path, JAVA)
-    process.wait(Deadline.after(20))
+    process.wait(Deadline.after(60))
     with pytest.raises(ProcessExitedError, match="The disk is full: free some") as caught:
         process.require_running()
     assert str(caught.value).endswith("\n  java.io.IOException: No space left on device")
@@ -183,7 +183,7 @@ def test_a_killed_parent_leaves_no_orphan(tmp_path):
         return [info["pid"] for info in here if info["status"] != psutil.STATUS_ZOMBIE]
 
     # Longer than the guard's grace for a stubborn one; the guard itself goes last.
-    assert Deadline.after(30).poll(lambda: not running_here())
+    assert Deadline.after(60).poll(lambda: not running_here())
     assert not any(child.is_alive() for child in children)
 
 
@@ -213,7 +213,7 @@ Process("child", ["touch", "ran"], log=Path("log"), environ=os.environ, cwd=Path
     assert parent.returncode == -signal.SIGKILL
     pid, created_s = parent.stdout.split()
     child = ProcessIdentity(int(pid), float(created_s))
-    assert Deadline.after(20).poll(lambda: not child.is_alive())
+    assert Deadline.after(60).poll(lambda: not child.is_alive())
     assert not (tmp_path / "ran").exists()
 
 
@@ -222,7 +222,7 @@ def test_closing_the_guard_stops_what_still_runs(tmp_path):
         process = start(tmp_path, QUIET, guard=guard)
         first_line(process)
     assert not process.identity.is_alive()
-    assert process.wait(Deadline.after(20)) == -signal.SIGTERM
+    assert process.wait(Deadline.after(60)) == -signal.SIGTERM
 
 
 def test_a_guard_that_stays_keeps_logs_short_until_all_have_ended(tmp_path):
@@ -236,10 +236,10 @@ def test_a_guard_that_stays_keeps_logs_short_until_all_have_ended(tmp_path):
     assert process.identity.is_alive()
     # Whole lines, and the writer goes on behind the cut.
     assert set(cut_off.read_text().splitlines()) == {"x" * 999}
-    assert Deadline.after(20).poll(lambda: process.log.stat().st_size > 0)
+    assert Deadline.after(60).poll(lambda: process.log.stat().st_size > 0)
     assert process.log.read_bytes().startswith(b"x")
     process.stop(grace_s=20)
-    assert Deadline.after(20).poll(lambda: not keeper.is_alive())
+    assert Deadline.after(60).poll(lambda: not keeper.is_alive())
 
 
 def test_a_process_is_known_by_its_start_however_the_clock_is_set(tmp_path):
@@ -254,9 +254,8 @@ def test_a_process_is_known_by_its_start_however_the_clock_is_set(tmp_path):
 LEADERLESS = """
 import ctypes, threading, time
 def outlive():
-    time.sleep(0.1)
     print("ready", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 threading.Thread(target=outlive).start()
 ctypes.CDLL(None).pthread_exit(None)
 """
@@ -266,8 +265,9 @@ def test_a_process_runs_while_any_of_its_threads_does(tmp_path):
     """As a JVM that was killed, on a busy machine: its port is taken until the last has gone."""
     process = start(tmp_path, LEADERLESS)
     first_line(process)
-    # Elsewhere the first thread has no state of its own.
-    assert sys.platform != "linux" or (psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+    if sys.platform == "linux":  # elsewhere the first thread has no state of its own
+        first = psutil.Process(process.pid)
+        assert Deadline.after(60).poll(lambda: first.status() == psutil.STATUS_ZOMBIE)
     assert process.identity.is_alive()
     process.stop(grace_s=20)
     assert not process.identity.is_alive()

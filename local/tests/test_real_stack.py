@@ -89,7 +89,7 @@ def test_two_stacks_work_and_share_no_address(stacks):
     one, other = stacks
     assert "1 accepted, 0 refused" in one("send", "--example", "view_progress")
     for ugc, rows in ((one, 1), (other, 0)):
-        assert Deadline.after(30).poll(lambda ugc=ugc, rows=rows: ugc.rows() == rows)
+        assert Deadline.after(60).poll(lambda ugc=ugc, rows=rows: ugc.rows() == rows)
         status = json.loads(ugc("status", "--json"))
         assert status["healthy"]
         assert {"etl-1", "etl-2", "kafka"} <= {found["name"] for found in status["processes"]}
@@ -154,7 +154,7 @@ def test_everything_is_killed_at_once_and_goes_on_with_every_event_once(stacks):
     assert following.stdout.readline().startswith("api |")  # from now on it follows
     # Accepted is durable: some are rows by now, some only records.
     one.kill()
-    assert Deadline.after(20).poll(lambda: not one.state.alive())
+    assert Deadline.after(60).poll(lambda: not one.state.alive())
     status = one.run("status")
     assert status.returncode == 3
     assert "an earlier run was not stopped in order" in status.stderr

@@ -86,7 +86,7 @@ class Server:
         return self.reap()
 
     def reap(self) -> int:
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=60)
         return self.process.returncode
 
     @contextmanager
@@ -107,7 +107,7 @@ class Server:
         path: str = "/",
         **params: str,
     ) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports.http, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports.http, timeout=60)
         if sql is not None:
             params["query"] = sql
         method = method or ("GET" if body is None else "POST")
@@ -148,7 +148,7 @@ def client(server: Server) -> Iterator[Client]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    def wait(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    def wait(condition: Callable[[], bool], within_s: float = 60.0) -> None:
         deadline = time.monotonic() + within_s
         pause = threading.Event()
         while not condition():

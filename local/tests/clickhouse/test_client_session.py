@@ -91,11 +91,11 @@ def test_only_one_of_many_threads_gets_it(sessions):
     done = threading.Event()
 
     def work():
-        gate.wait(10)
+        gate.wait(60)
         try:
             with sessions.use("ann", "a", timeout_s=10, must_exist=False):
                 inside.append(1)
-                done.wait(10)
+                done.wait(60)
         except QueryError as error:
             codes.append(error.code)
             if len(codes) == 7:
@@ -105,5 +105,5 @@ def test_only_one_of_many_threads_gets_it(sessions):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert (len(inside), codes) == (1, [373] * 7)

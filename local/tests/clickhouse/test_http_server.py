@@ -283,7 +283,7 @@ def test_a_client_that_vanishes_takes_its_query_along(server, eventually):
 
 @pytest.mark.parametrize("head", [b"Content-Length: 100", b"Transfer-Encoding: chunked"])
 def test_a_body_that_stalls_is_given_up(server, eventually, head):
-    with socket.create_connection(("127.0.0.1", server.ports.http), timeout=10) as wire:
+    with socket.create_connection(("127.0.0.1", server.ports.http), timeout=60) as wire:
         wire.sendall(
             b"POST /?http_receive_timeout=1&query=INSERT%20INTO%20films%20(id)%20FORMAT%20CSV"
             b" HTTP/1.1\r\n" + head + b"\r\n\r\n3\r\n77\n\r\n"

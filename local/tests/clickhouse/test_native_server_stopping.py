@@ -31,7 +31,7 @@ class TestStopping:
         """Also between the statements that the server runs for one query."""
         with server.client() as client:
             client.execute("SELECT 1")
-            client.connection.socket.settimeout(10)
+            client.connection.socket.settimeout(60)
             for delay_ms in range(0, 20, 2):
                 client.connection.send_query(ENDLESS)
                 client.connection.send_external_tables(None)
@@ -80,7 +80,7 @@ class TestStopping:
             silent.connection.send_external_tables(None)
             silent.receive_sample_block()
             write_native_block(silent, b"\x01\x01\x01a\x05UInt8\x01")
-            silent.connection.socket.settimeout(10)
+            silent.connection.socket.settimeout(60)
             with pytest.raises((EOFError, ConnectionError)):
                 silent.connection.receive_packet()
         client.execute("DROP TABLE waiting SYNC")
@@ -100,7 +100,7 @@ class TestStopping:
 
     def test_garbage_does_not_hurt(self, server):
         for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 40, b"\x00\x03abc", b""):
-            with socket.create_connection(("127.0.0.1", server.ports.native), timeout=10) as wire:
+            with socket.create_connection(("127.0.0.1", server.ports.native), timeout=60) as wire:
                 wire.sendall(garbage)
                 wire.shutdown(socket.SHUT_WR)
                 assert wire.recv(100) == b""

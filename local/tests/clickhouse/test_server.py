@@ -44,9 +44,9 @@ def test_acknowledged_rows_survive_kill_9_and_the_retry_is_exact(own_server):
 
     writer = threading.Thread(target=write)
     writer.start()
-    assert three.wait(30)
+    assert three.wait(60)
     assert own_server.kill() == -9
-    writer.join(30)
+    writer.join(60)
     own_server.start()
     done = len(acknowledged)
     count = int(own_server.ask("SELECT count() FROM kept"))
@@ -102,7 +102,7 @@ def test_the_configuration_may_lie_in_the_working_directory(server, tmp_path):
 
 def test_a_second_server_on_the_same_data_says_so(server):
     second = server.launch()
-    out, err = second.communicate(timeout=30)
+    out, err = second.communicate(timeout=60)
     assert (second.returncode, out) == (1, "")
     pid = server.process.pid
     data = server.directory.resolve() / "data"
@@ -115,7 +115,7 @@ def test_a_port_that_is_taken(server, tmp_path):
     config.write_text(text.replace(str(server.directory / "data"), str(tmp_path / "data")))
     (tmp_path / "users.xml").write_text((server.directory / "users.xml").read_text())
     second = server.launch(config)
-    _, err = second.communicate(timeout=30)
+    _, err = second.communicate(timeout=60)
     assert second.returncode == 1
     assert err.startswith("Cannot start: ")
 
@@ -123,7 +123,7 @@ def test_a_port_that_is_taken(server, tmp_path):
 def test_a_broken_configuration(server, tmp_path):
     config = tmp_path / "nosuch.xml"
     second = server.launch(config)
-    _, err = second.communicate(timeout=30)
+    _, err = second.communicate(timeout=60)
     assert second.returncode == 1
     assert err == f"{config}: No such file or directory\n"
 
@@ -145,7 +145,7 @@ def test_the_end_stops_what_runs(own_server, eventually):
     with own_server.client() as idle:
         assert idle.execute("SELECT 1") == [(1,)]
         assert own_server.stop() == 0
-    asking.join(10)
+    asking.join(60)
     assert len(ended) == 1
 
 

@@ -269,7 +269,7 @@ def table(running_server: Target) -> Iterator[str]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    def wait(condition: Callable[[], bool], within_s: float = 15.0) -> None:
+    def wait(condition: Callable[[], bool], within_s: float = 60.0) -> None:
         assert Deadline.after(within_s).poll(condition), "it did not happen in time"
 
     return wait

@@ -65,7 +65,7 @@ def test_killed_five_times_in_mid_insert(own_server, guard, measured):
         enough.wait(60)
         own_server.process.kill()
         for writer in writers:
-            writer.join(30)
+            writer.join(60)
             assert not writer.is_alive()
         own_server.start(guard)
         for w, name in ((1, "native"), (2, "http")):

@@ -271,7 +271,7 @@ def test_a_get_cannot_change_anything(server, table):
 
 
 def test_a_post_without_length_is_refused(server):
-    connection = http.client.HTTPConnection(*server.http, timeout=20)
+    connection = http.client.HTTPConnection(*server.http, timeout=60)
     connection.putrequest("POST", "/")
     connection.putheader("X-ClickHouse-User", server.admin.name)
     connection.putheader("X-ClickHouse-Key", server.admin.password)
@@ -282,7 +282,7 @@ def test_a_post_without_length_is_refused(server):
 
 def test_paths_without_a_handler(server):
     assert server.request(method="GET", path="/no/such").status == 404
-    connection = http.client.HTTPConnection(*server.http, timeout=20)
+    connection = http.client.HTTPConnection(*server.http, timeout=60)
     for path in ("/ping", "/replicas_status", "/"):
         connection.request("GET", path)
         response = connection.getresponse()

@@ -93,7 +93,7 @@ def test_tls(server):
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     for address in (server.native, server.http):
         with (
-            socket.create_connection(address, timeout=20) as wire,
+            socket.create_connection(address, timeout=60) as wire,
             pytest.raises((ssl.SSLError, ConnectionError, EOFError)),
         ):
             context.wrap_socket(wire)

@@ -202,7 +202,7 @@ class TestHttpSessions:
         name = uuid.uuid4().hex
         mark = f"locked {name}"
         slow = (
-            f"/* {mark} */ SELECT count() FROM numbers(100) WHERE sleepEachRow(0.1) = 0"
+            f"/* {mark} */ SELECT count() FROM numbers(1000) WHERE sleepEachRow(0.1) = 0"
             " SETTINGS max_block_size = 1"
         )
         asking = threading.Thread(target=server.request, args=(slow,), kwargs={"session_id": name})
@@ -212,7 +212,7 @@ class TestHttpSessions:
             assert server.request("SELECT 1", session_id=name).code == 373
         finally:
             server.ask(f"KILL QUERY WHERE query LIKE '%{mark}%' AND query NOT LIKE 'KILL%' SYNC")
-            asking.join(30)
+            asking.join(60)
         assert server.request("SELECT 1", session_id=name).status == 200
 
     def test_a_session_belongs_to_its_user(self, server):

@@ -45,7 +45,7 @@ def begin_over_http(server, sql, **params):
     """Send a request whose answer nobody reads."""
     body = sql.encode()
     query = "&".join(f"{name}={value}" for name, value in params.items())
-    wire = socket.create_connection(server.http, timeout=30)
+    wire = socket.create_connection(server.http, timeout=60)
     wire.sendall(
         f"POST /?{query} HTTP/1.1\r\nHost: x\r\nX-ClickHouse-User: {server.admin.name}\r\n"
         f"X-ClickHouse-Key: {server.admin.password}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -93,7 +93,7 @@ def test_kill_by_query_id_over_native(server, endless, mark, eventually, how):
     reading.start()
     eventually(lambda: server.running(mark) == 1)
     server.ask(f"KILL QUERY WHERE query_id = '{mine}' {how}")
-    reading.join(30)
+    reading.join(60)
     assert codes == [394]
     client.connection.is_query_executing = False
     eventually(lambda: server.running(mark) == 0)
@@ -108,7 +108,7 @@ def test_kill_by_query_id_over_http(server, mark, eventually):
     eventually(lambda: server.running(mark) == 1)
     assert server.request("SELECT 1", query_id=mine).code == 216  # it runs
     server.ask(f"KILL QUERY WHERE query_id = '{mine}' AND user = '{server.admin.name}' SYNC")
-    asking.join(30)
+    asking.join(60)
     assert [reply.code for reply in replies] == [394]
     assert server.request("SELECT 1", query_id=mine).status == 200
 
@@ -143,7 +143,7 @@ class TestHalfOpenInserts:
         server.ask(f"CREATE TABLE {table} (a UInt8) ENGINE = MergeTree ORDER BY a")
         silent = server.client(settings={"receive_timeout": 1})
         self.begin(silent, table)
-        silent.connection.socket.settimeout(20)
+        silent.connection.socket.settimeout(60)
         try:
             packet = silent.connection.receive_packet()
         except (EOFError, ConnectionError):
@@ -167,7 +167,7 @@ class TestHalfOpenInserts:
         server.ask(
             f"CREATE TABLE {server.database}.{table} (a UInt8) ENGINE = MergeTree ORDER BY a"
         )
-        connection = http.client.HTTPConnection(*server.http, timeout=20)
+        connection = http.client.HTTPConnection(*server.http, timeout=60)
         headers = {
             "X-ClickHouse-User": server.admin.name,
             "X-ClickHouse-Key": server.admin.password,

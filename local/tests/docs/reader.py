@@ -20,7 +20,7 @@ from ugc_local.tools.running import find_stack
 
 REPOSITORY = Path(__file__).parents[3]
 
-_EVENTUALLY_S = 30.0
+_EVENTUALLY_S = 60.0
 _EVERY_S = 0.3
 _COMMAND_S = 180
 _ASKING = ("make status", "make query", ".venv/bin/ugc status", ".venv/bin/ugc query")

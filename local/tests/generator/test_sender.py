@@ -109,7 +109,7 @@ def test_retry_after_is_honoured(api: Api) -> None:
     outcome = send(api, [a_request(1, 0)])
     assert outcome.seconds >= 1
     # What the API asked to wait for is not its latency.
-    assert outcome.latency_p99_s < 0.9
+    assert outcome.latency_p99_s / 1.09 <= outcome.seconds - 1
 
 
 def test_a_lost_connection_is_an_unknown_outcome_and_repeated(api: Api) -> None:
@@ -126,7 +126,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_made_again(api: Api) -
     def slowly() -> Iterator[Request]:
         for number in range(3):
             yield a_request(1, number)
-            assert Deadline.after(10).poll(lambda: len(api.closed) > number)  # noqa: B023
+            assert Deadline.after(60).poll(lambda: len(api.closed) > number)  # noqa: B023
 
     outcome = replay(slowly(), api.url, token_of, send_poison=no_poison)
     assert (outcome.requests, outcome.unknown_outcomes) == (3, 0)
@@ -199,7 +199,7 @@ def test_an_interrupt_leaves_no_thread(api: Api) -> None:
 
     def interrupted() -> Iterator[Request]:
         yield a_request(1, 0)
-        assert api.hanging.wait(5)
+        assert api.hanging.wait(60)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -53,7 +53,7 @@ def test_every_example_arrives_as_a_row(tool):
     sent = f"{len(lines)} sent: {len(lines)} accepted, 0 refused\n"
     assert (done.returncode, done.stdout) == (0, sent), done.stderr
     tables = [family.table for family in FAMILIES]
-    assert Deadline.after(30).poll(
+    assert Deadline.after(60).poll(
         lambda: sum(map(tool.count, tables)) == len(lines), interval_s=0.5
     )
 
@@ -69,7 +69,7 @@ def test_what_is_refused_is_told_line_by_line_and_the_rest_arrives(tool, tmp_pat
     assert refused.startswith("line 2: bookmarked: wrong_type: expected bool")
     assert broken.startswith("line 3: event: not_json: ")
     assert summary == "3 sent: 1 accepted, 2 refused"
-    assert Deadline.after(30).poll(lambda: tool.count("reactions") == 1, interval_s=0.3)
+    assert Deadline.after(60).poll(lambda: tool.count("reactions") == 1, interval_s=0.3)
     again = tool("send", "-", "--user", tool.viewer, stdin=f"[{good}]")
     assert (again.returncode, again.stdout) == (0, "1 sent: 1 accepted, 0 refused\n")
 
