@@ -38,16 +38,16 @@ KAFKA = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of a service.
+    """A chart of a service or of a store.
 
     Attributes:
-        name: folder of the chart.
-        settings: what the service reads.
+        name: folder of the chart, from this one.
+        settings: what the service reads; None for a store.
         owned: variables that the chart sets from values of its own.
     """
 
     name: str
-    settings: type[Any]
+    settings: type[Any] | None
     owned: frozenset[str]
 
     @property
@@ -57,6 +57,8 @@ class Chart:
 
     def free(self) -> set[str]:
         """Variables that a user sets under `settings`: no secret, and nothing the chart sets."""
+        if self.settings is None:
+            return set()
         plain = {variable.name for variable in describe(self.settings) if not variable.secret}
         return plain - self.owned
 
@@ -87,6 +89,7 @@ SERVICES = (
         ),
     ),
 )
+STORES = (Chart("../infra/clickhouse-keeper", None, frozenset()),)
 
 
 def schema_of(chart: Chart) -> str:
@@ -96,15 +99,16 @@ def schema_of(chart: Chart) -> str:
     """
     text = (chart.folder / "values.yaml").read_text("utf-8")
     schema = _object(yaml.safe_load(text), (), _comments(text))
-    schema["properties"]["settings"] |= {
-        "additionalProperties": False,
-        "properties": dict(_settings(chart.settings, chart.free())),
-    }
+    if chart.settings is not None:
+        schema["properties"]["settings"] |= {
+            "additionalProperties": False,
+            "properties": dict(_settings(chart.settings, chart.free())),
+        }
     # Helm puts what a parent chart shares into every subchart's values.
     schema["properties"]["global"] = {"type": "object"}
     # What a parent's `condition` asks is in them too.
     schema["properties"]["enabled"] = {"type": "boolean"}
-    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": chart.name}
+    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": chart.folder.name}
     return json.dumps(head | schema, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -131,8 +135,8 @@ def _object(
 
 
 def _type(value: object) -> str:
-    names = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
-    return names[type(value)]
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
+    return "object" if isinstance(value, dict) else names[type(value)]
 
 
 def _comments(text: str) -> dict[tuple[str, ...], list[str]]:
@@ -170,5 +174,5 @@ def _settings(settings: type[Any], free: set[str]) -> Iterator[tuple[str, dict[s
 
 
 if __name__ == "__main__":
-    for service in SERVICES:
-        (service.folder / "values.schema.json").write_text(schema_of(service), "utf-8")
+    for made in (*SERVICES, *STORES):
+        (made.folder / "values.schema.json").write_text(schema_of(made), "utf-8")

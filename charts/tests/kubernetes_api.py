@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 # No version of Kubernetes has these; the operators that bring them are not on a registry.
-NOT_KUBERNETES = {"monitoring.coreos.com/v1"}
+NOT_KUBERNETES = {"cert-manager.io/v1", "monitoring.coreos.com/v1"}
 
 
 def problems(found: dict[str, Any], version: str) -> list[str]:
