@@ -52,6 +52,7 @@ KAFKA_WRONG: list[tuple[dict[str, Any], str]] = [
     ({"settings.KAFKA_BOOTSTRAP_SERVERS": "k:1"}, "not allowed"),
     ({"settings.KAFKA_SASL_PASSWORD": "p"}, "not allowed"),
     ({"image.pullPolicy": "Sometimes"}, "value must be one of"),
+    ({"metrics.prometheusRule.enabled": True}, "Monitor.enabled=true"),
 ]  # fmt: skip
 WRONG: dict[str, list[tuple[dict[str, Any], str]]] = {
     "ugc-api": [
