@@ -247,3 +247,44 @@ topologySpreadConstraints:
     {{- include "ugc.yaml" (list . $) | nindent 4 }}
   {{- end }}
 {{- end -}}
+
+{{/* A quantity of memory (512Mi) in bytes. */}}
+{{- define "ugc.bytes" -}}
+{{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 -}}
+{{- $unit := regexFind "[A-Za-z]*$" (toString .) -}}
+{{- mulf (regexFind "^[0-9.]+" (toString .) | float64) (index $units $unit) | int64 -}}
+{{- end -}}
+
+{{/* files/alerts.yaml as a PrometheusRule. Takes (list root job): the label
+"job" that Prometheus gives to what the chart's monitor scrapes. */}}
+{{- define "ugc.alerts" -}}
+{{- $root := index . 0 -}}
+{{- $job := index . 1 -}}
+{{- with $root.Values.metrics.prometheusRule }}
+{{- if .enabled }}
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: {{ include "ugc.fullname" $root }}
+  labels:
+    {{- include "ugc.labels" $root | nindent 4 }}
+    {{- with .labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  groups:
+    - name: {{ include "ugc.fullname" $root }}
+      rules:
+        {{- $selector := printf "namespace=%q, job=%q" $root.Release.Namespace $job }}
+        {{- $memory := dig "limits" "memory" "" $root.Values.pod.resources }}
+        {{- $limit := ternary (include "ugc.bytes" $memory) "no limit" (ne $memory "") }}
+        {{- range $rule := $root.Files.Get "files/alerts.yaml" | replace "SELECTOR" $selector | replace "MEMORY_BYTES" $limit | fromYamlArray }}
+        {{- if not (or (has $rule.alert $root.Values.metrics.prometheusRule.without) (contains "no limit" $rule.expr)) }}
+        {{- $runbook := printf "%s#%s" $root.Values.metrics.prometheusRule.runbooks (lower $rule.alert) }}
+        {{- $_ := set $rule.annotations "runbook_url" $runbook }}
+        - {{- toYaml $rule | nindent 10 }}
+        {{- end }}
+        {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
