@@ -29,7 +29,7 @@ def ugc(*arguments: str | Path, **environ: str) -> subprocess.Popen[str]:
 
 
 def said(process: subprocess.Popen[str]) -> str:
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=240)
     assert "Traceback" not in out
     return out
 
@@ -71,9 +71,9 @@ def test_killed_while_it_starts(tmp_path: Path, command: str, moment: str) -> No
     assert Deadline.after(60).poll(lambda: not running_in(tmp_path), interval_s=0.1)
 
 
-def test_interrupted_before_anything_runs() -> None:
+def test_interrupted_before_anything_runs(tmp_path: Path) -> None:
     """While it imports: there is nothing to unwind, and nothing to read."""
-    with ugc("down", PYTHONPROFILEIMPORTTIME="1") as process:
+    with ugc("down", "--data-dir", tmp_path, PYTHONPROFILEIMPORTTIME="1") as process:
         assert process.stdout is not None
         for line in process.stdout:
             if re.search(r"\| +click\.", line):

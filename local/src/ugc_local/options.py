@@ -66,5 +66,5 @@ class StackOptions:
     fresh: bool = False
     min_free_bytes: int = MIN_FREE_BYTES
     max_log_bytes: int = 16 << 20
-    ready_s: float = 60.0
+    ready_s: float = 120.0
     services: Services = field(default_factory=Services)

@@ -26,7 +26,7 @@ from ugc_local.process import Guard
 from ugc_local.state import Endpoints
 from ugc_local.stores import await_clickhouse, await_kafka, http_url, start_clickhouse
 
-_READY_S = 90.0
+_READY_S = 120.0
 _GRACE_S = 10.0
 
 
