@@ -90,6 +90,7 @@ SERVICES = (
     ),
 )
 STORES = (Chart("../infra/clickhouse-keeper", None, frozenset()),)
+PLATFORM = Chart("ugc-platform", None, frozenset())
 
 
 def schema_of(chart: Chart) -> str:
@@ -174,5 +175,5 @@ def _settings(settings: type[Any], free: set[str]) -> Iterator[tuple[str, dict[s
 
 
 if __name__ == "__main__":
-    for made in (*SERVICES, *STORES):
+    for made in (*SERVICES, *STORES, PLATFORM):
         (made.folder / "values.schema.json").write_text(schema_of(made), "utf-8")

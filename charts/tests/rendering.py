@@ -3,7 +3,7 @@
 import base64
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,12 +87,16 @@ class Helm:
         kubernetes: str = OLDEST,
         release: str = "ugc",
         more: Mapping[str, Any] | None = None,
+        profiles: Sequence[str] = (),
     ) -> Rendered:
-        """`helm template` with ci/SCENARIO-values.yaml ("" for none) and values over it.
+        """`helm template` with files of the chart, ci/SCENARIO-values.yaml ("" for none) and
+        values, each over what is before it.
 
         A scenario as it is is rendered once.
         """
         arguments = ["template", release, str(CHARTS / chart), "--kube-version", kubernetes]
+        for profile in profiles:
+            arguments += ["-f", str(CHARTS / chart / profile)]
         if scenario:
             arguments += ["-f", str(CHARTS / chart / "ci" / f"{scenario}-values.yaml")]
         for path, value in (more or {}).items():
@@ -104,6 +108,6 @@ class Helm:
 
 
 def scenarios() -> list[tuple[str, str]]:
-    """(chart, scenario) of every ci file."""
-    files = sorted(CHARTS.glob("*/ci/*-values.yaml"))
+    """(chart, scenario) of every ci file of the services' charts."""
+    files = [f for c in ("etl", "ugc-api") for f in sorted(CHARTS.glob(f"{c}/ci/*-values.yaml"))]
     return [(file.parents[1].name, file.name.removesuffix("-values.yaml")) for file in files]
