@@ -15,12 +15,20 @@ from ugc_cluster import provider  # noqa: E402
 from ugc_cluster.cluster import Cluster  # noqa: E402
 
 REPORT = REPOSITORY / "build" / "reports" / "k8s.json"
+PROMISE_S = 600
 STATE = REPOSITORY / "build" / "k8s"
 _results: pytest.StashKey[list[dict[str, object]]] = pytest.StashKey()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_results] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is built once takes minutes: in no promise's time."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(PROMISE_S, func_only=True))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -75,7 +83,7 @@ def helm() -> Path:
 
 
 @pytest.fixture
-def namespace(cluster: Cluster, helm: Path, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+def namespace(helm: Path, cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """A namespace that enforces the restricted Pod Security Standard, gone after the promise."""
     name = request.node.name.removeprefix("test_").replace("_", "-")[:40]
     made = Namespace(cluster, helm, f"ugc-{name}", REPOSITORY / "charts")

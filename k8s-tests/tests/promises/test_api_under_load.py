@@ -3,14 +3,12 @@
 import time
 from collections.abc import Callable
 
-import pytest
 from load import load
 from releases import Namespace
 
 REQUESTS_PER_S = 20
 
 
-@pytest.mark.timeout(900)
 def test_api_under_load(
     namespace: Namespace, record_property: Callable[[str, object], None]
 ) -> None:

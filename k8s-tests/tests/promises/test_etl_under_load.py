@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
 from load import load
 from releases import Namespace
 
@@ -10,7 +9,6 @@ EVENTS_PER_REQUEST = 50
 CAUGHT_UP_S = 90.0
 
 
-@pytest.mark.timeout(900)
 def test_etl_under_load(
     namespace: Namespace, record_property: Callable[[str, object], None]
 ) -> None:

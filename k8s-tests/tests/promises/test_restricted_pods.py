@@ -5,7 +5,6 @@ from releases import Namespace
 from ugc_cluster.failure import NoClusterError
 
 
-@pytest.mark.timeout(600)
 def test_restricted_pods(namespace: Namespace) -> None:
     with pytest.raises(NoClusterError, match=r"violates PodSecurity .*restricted"):
         namespace.kubectl("run", "root", "--image=localhost/pause:1", "--image-pull-policy=Never")

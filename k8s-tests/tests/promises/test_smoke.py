@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-import pytest
 from releases import Namespace
 from viewers import page_views, send
 
@@ -22,7 +21,6 @@ KEPT = {
 GONE_S = 120
 
 
-@pytest.mark.timeout(3600)
 def test_smoke(namespace: Namespace, record_property: Callable[[str, object], None]) -> None:
     def measured(name: str, seconds: float) -> None:
         record_property(name, round(seconds, 1))
