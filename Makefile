@@ -18,6 +18,7 @@ EXAMPLE ?= view_progress
 FILE ?=
 SOAK ?=
 REGISTRY ?=
+PLATFORMS ?=
 SOAK_S ?= 600
 CASES ?= 100000
 SQL ?= SELECT * FROM analytics.events
@@ -103,8 +104,16 @@ contracts: $(READY) ## Check layers, and that a driver is imported in one place
 	@$(BIN)/lint-imports
 
 .PHONY: images
-images: ## Build the images with docker, podman or buildah (REGISTRY=registry.example.org/ugc/)
-	@sh infra/images/build.sh $(REGISTRY)
+images: ## Build the images with docker, podman or buildah (REGISTRY=registry.example.org/ugc/ PLATFORMS=)
+	@PLATFORMS="$(PLATFORMS)" sh infra/images/build.sh $(REGISTRY)
+
+.PHONY: kind-load
+kind-load: ## Give the images to a kind cluster (KIND_CLUSTER=kind)
+	@sh infra/images/load.sh kind
+
+.PHONY: minikube-load
+minikube-load: ## Give the images to minikube (MINIKUBE_PROFILE=minikube)
+	@sh infra/images/load.sh minikube
 
 .PHONY: chart-schemas
 chart-schemas: $(READY) ## Write the charts' values.schema.json from their values.yaml and the services' settings

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from rendering import CHARTS, Helm, RefusedError
-from values_schema import SERVICES, Chart, schema_of
+from rendering import Helm, RefusedError
+from values_schema import SERVICES, STORES, Chart, schema_of
 
 services = pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 
@@ -26,7 +26,8 @@ def test_a_value_without_a_comment_is_found(tmp_path: Any, monkeypatch: pytest.M
 
 
 def test_helpers_are_the_same_in_every_chart() -> None:
-    assert len({(CHARTS / s.name / "templates/_ugc.tpl").read_text("utf-8") for s in SERVICES}) == 1
+    copies = {(c.folder / "templates/_ugc.tpl").read_text("utf-8") for c in (*SERVICES, *STORES)}
+    assert len(copies) == 1
 
 
 KAFKA_WRONG: list[tuple[dict[str, Any], str]] = [
