@@ -1,4 +1,6 @@
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 from ugc_local.kafka.client import KafkaClient, KafkaClientError, Topic
 from ugc_local.ports import free_ports
 
@@ -56,6 +58,16 @@ def test_a_partition_can_be_chosen_and_an_empty_topic_read(kafka):
     positions = kafka.client.produce_raw("client.chosen", [(b"k", b"v", [])] * 3, partition=2)
     assert positions == [(2, 0), (2, 1), (2, 2)]
     assert kafka.client.end_offsets("client.chosen") == {0: 0, 1: 0, 2: 3, 3: 0}
+
+
+def test_reading_begins_at_what_retention_has_left(kafka):
+    kafka.client.create_topics([Topic("client.left", 1)])
+    kafka.client.produce_raw("client.left", [(None, b"%d" % n, []) for n in range(3)])
+    admin = AdminClient({"bootstrap.servers": kafka.client.bootstrap_servers})
+    for deleted in admin.delete_records([TopicPartition("client.left", 0, 2)]).values():
+        deleted.result()
+    assert kafka.client.ranges("client.left") == {0: (2, 3)}
+    assert [record.value for record in kafka.client.read_all("client.left")] == [b"2"]
 
 
 def test_reading_ends_at_the_ends_of_its_beginning(kafka):

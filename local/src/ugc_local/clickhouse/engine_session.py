@@ -108,7 +108,6 @@ class Progress:
     total_rows_to_read: int = 0
     written_rows: int = 0
     written_bytes: int = 0
-    elapsed_ns: int = 0
 
 
 class KeptConnection:

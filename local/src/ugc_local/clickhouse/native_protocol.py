@@ -55,11 +55,10 @@ class Hello:
 
 @dataclass(frozen=True)
 class Query:
-    """A query packet: the settings are text, `compressed` is how blocks travel both ways."""
+    """A query packet; the settings are text."""
 
     query_id: str
     settings: dict[str, str]
-    compressed: bool
     sql: str
 
 
@@ -148,7 +147,7 @@ class ClientStream:
         wanted = settings.get("network_compression_method", "LZ4").upper()
         self._method = METHODS.get(wanted, METHODS["LZ4"])
         self._blocks = Cursor(self._pull)
-        return Query(query_id, settings, self._compressed, read_binary_str(reader))
+        return Query(query_id, settings, read_binary_str(reader))
 
     def _skip_client_info(self) -> None:
         reader = self._reader

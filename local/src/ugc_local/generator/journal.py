@@ -34,7 +34,6 @@ class _State(msgspec.Struct):
     beyond: list[int] = []
     poison: int = 0
     seconds: float = 0.0
-    resumptions: int = 0
     complete: bool = False
     requests: int = 0
     events: int = 0
@@ -68,7 +67,6 @@ class Journal:
         self.resumed = bool(self._state.below or self._beyond)
         if self.resumed and not self._state.complete:
             # Nobody knows what became of the requests that were under way.
-            self._state.resumptions += 1
             self._total.unknown_outcomes += 1
 
     @property

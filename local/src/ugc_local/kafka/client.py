@@ -184,13 +184,16 @@ class KafkaClient:
         return RecordWriter(self._settings, on_outcome)
 
     def read_all(self, topic: str) -> Iterator[Record]:
-        """Every committed record up to the end offsets at the time of the first step.
+        """Every committed record that is kept, up to the end offsets at the time of the first step.
 
         Partitions interleave; each partition comes in order.
         """
-        ends = {p: end for p, (start, end) in self._watermarks(topic).items() if end > start}
+        marks = {
+            p: (start, end) for p, (start, end) in self._watermarks(topic).items() if end > start
+        }
+        ends = {partition: end for partition, (_, end) in marks.items()}
         with _consumer(self._settings, **{"enable.partition.eof": True}) as consumer:
-            consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
+            consumer.assign([TopicPartition(topic, p, start) for p, (start, _) in marks.items()])
             while ends:
                 message = consumer.poll(_REQUEST_S)
                 if message is None:
@@ -388,7 +391,12 @@ def _consumer(settings: Mapping[str, str | int | bool], **more: str | int | bool
         "fetch.max.bytes": 4 << 20,
         "max.partition.fetch.bytes": 1 << 20,
     }
-    own = {"group.id": "ugc-local", "enable.auto.commit": False}
+    own = {
+        "group.id": "ugc-local",
+        "enable.auto.commit": False,
+        # Where retention deletes what is read next: on from the first that is kept.
+        "auto.offset.reset": "earliest",
+    }
     return Consumer({**settings, **bounded, **own, **more})
 
 
