@@ -22,7 +22,7 @@ from ugc_local.deadline import Deadline
 # Of a float written as text; two processes with one pid are much further apart.
 _CREATION_TOLERANCE_S = 0.005
 
-_KILL_S = 10.0
+_KILL_S = 30.0
 
 _FRAME = re.compile(r"\s+(at [\w.$/@-]+\(.*\)|\.\.\. \d+ more)$")
 # What the C library calls ENOSPC, EFBIG and EDQUOT.

@@ -62,7 +62,7 @@ from ugc_local.stores import (
 ETL_GROUP = "ugc-etl"
 LOG_KEEPER = "log-keeper"
 
-_LET_GO_S = 10.0
+_LET_GO_S = 30.0
 # How Java, Python and gunicorn say it.
 _PORT_TAKEN = ("Address already in use", "Connection in use")
 
