@@ -137,6 +137,8 @@
                 <path>/backups/</path>
                 {{- else }}
                 <type>s3_plain</type>
+                <!-- A server starts also while the bucket is away. -->
+                <skip_access_check>true</skip_access_check>
                 <endpoint>{{ .Values.backup.bucket.endpoint | html }}</endpoint>
                 {{- if .Values.backup.bucket.existingSecret.name }}
                 <access_key_id from_env="BACKUP_ACCESS_KEY_ID"/>
