@@ -59,3 +59,15 @@ def test_a_given_port_that_is_taken_or_given_twice_is_refused():
 
 def test_numbers_are_listed_once_each():
     assert PortNumbers(1, 2, 3, 4, 5, (6, 7)).all() == (1, 2, 3, 4, 5, 6, 7)
+
+
+def test_a_port_that_is_not_the_users_is_not_called_taken(monkeypatch):
+    class OfANobody(socket.socket):
+        def bind(self, address):
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket, "socket", OfANobody)
+    with pytest.raises(
+        PortTakenError, match=r"only root may listen on port 80 \(the API\): choose"
+    ):
+        require_free({"the API": 80})

@@ -17,7 +17,7 @@ _FIRST_PORT, _LAST_PORT = 20_000, 32_767
 
 
 class PortTakenError(Exception):
-    """A port that was asked for is in use; its message says which and what to do."""
+    """A port that was asked for cannot be had; its message says which and what to do."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -89,19 +89,29 @@ _PURPOSES = {
 
 def is_free(port: int) -> bool:
     """Whether a server could listen on `port` of the loopback interface now."""
+    return _refusal(port) is None
+
+
+def _refusal(port: int) -> OSError | None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do: connections of an earlier run in TIME_WAIT do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def require_free(ports: Mapping[str, int]) -> None:
-    """Raise PortTakenError that names every port of `ports` (what for → port) in use."""
-    taken = [f"{port} ({purpose})" for purpose, port in ports.items() if not is_free(port)]
+    """Raise PortTakenError that names those of `ports` (what for → port) that are in use."""
+    refused = {f"{port} ({purpose})": _refusal(port) for purpose, port in ports.items()}
+    forbidden = [name for name, error in refused.items() if isinstance(error, PermissionError)]
+    if forbidden:
+        raise PortTakenError(
+            f"only root may listen on port {', '.join(forbidden)}: choose one above 1023"
+        )
+    taken = [name for name, error in refused.items() if error is not None]
     if taken:
         raise PortTakenError(
             f"another process listens on {LOOPBACK}, port {', '.join(taken)}: "
