@@ -96,7 +96,7 @@ lint: $(READY) ## Check style and formatting
 types: $(READY) ## Check types
 	@$(BIN)/mypy $(DISTRIBUTIONS:%=%/src)
 	@MYPYPATH=services/etl/simulation $(BIN)/mypy services/etl/simulation
-	@$(BIN)/mypy charts/values_schema.py infra/helm/find_helm.py
+	@$(BIN)/mypy charts/values_schema.py charts/proofs.py infra/helm/find_helm.py
 	@MYPYPATH=benchmarks/schema:benchmarks/etl:benchmarks/api $(BIN)/mypy benchmarks
 
 .PHONY: contracts
@@ -118,6 +118,10 @@ minikube-load: ## Give the images to minikube (MINIKUBE_PROFILE=minikube)
 .PHONY: chart-schemas
 chart-schemas: $(READY) ## Write the charts' values.schema.json from their values.yaml and the services' settings
 	@$(BIN)/python charts/values_schema.py
+
+.PHONY: chart-proofs
+chart-proofs: $(READY) ## Write what is proven of the charts, and how, into docs/install.md
+	@$(BIN)/python charts/proofs.py
 
 .PHONY: demo
 demo: $(READY) ## A day of viewing from HTTP to an analyst's answer, compared with the truth (EVENTS=200000 DAYS=1)

@@ -24,6 +24,10 @@ def find_helm(config: pytest.Config) -> str:
     return config.stash[_binary]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "proves(what, by): a row of the table of docs/install.md")
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Building Helm takes minutes, once: in no test's time."""
     wants_helm = any("helm" in getattr(item, "fixturenames", ()) for item in session.items)

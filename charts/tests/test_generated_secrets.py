@@ -37,6 +37,7 @@ def cluster_with(helm: Helm, *secrets: Object) -> Iterator[Any]:
     ("chart", "name", "key"),
     [("ugc-api", "ugc-api", "jwt-secret"), ("etl", "ugc-etl-pseudonym", "pseudonym-key")],
 )
+@pytest.mark.proves("keys that are made stay, where a cluster has them", by="running")
 def test_made_once(helm: Helm, chart: str, name: str, key: str) -> None:
     with cluster_with(helm) as render:
         first, other = render(chart)[name], render(chart)[name]

@@ -37,6 +37,7 @@ def test_notes_name_what_was_made_and_no_secret(helm: Helm, chart: str, scenario
             assert base64.b64decode(value).decode() not in said
 
 
+@pytest.mark.proves("the first event that the notes tell to send is taken", by="running")
 def test_the_first_event_of_the_notes_is_taken(helm: Helm) -> None:
     said = notes(helm, "ugc-api", "least")
     rendered = helm.render("ugc-api")

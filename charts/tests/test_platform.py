@@ -45,6 +45,7 @@ def test_the_schema_is_what_the_values_say() -> None:
     assert written == schema_of(PLATFORM), "run `make chart-schemas`"
 
 
+@pytest.mark.proves("the platform is right for Kubernetes 1.30 and 1.37", by="rendering")
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @every_profile
 def test_kubernetes_takes_it(helm: Helm, profile: str, version: str) -> None:
@@ -54,6 +55,7 @@ def test_kubernetes_takes_it(helm: Helm, profile: str, version: str) -> None:
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.proves("pods of the platform are restricted by Pod Security", by="rendering")
 @every_profile
 def test_pods_are_restricted(helm: Helm, profile: str) -> None:
     pods = list(render(helm, profile).pods())
@@ -62,6 +64,7 @@ def test_pods_are_restricted(helm: Helm, profile: str) -> None:
     }
 
 
+@pytest.mark.proves("in every profile the services take their environment", by="running")
 @every_profile
 def test_the_services_take_their_environment(helm: Helm, profile: str) -> None:
     rendered = render(helm, profile)
@@ -110,6 +113,7 @@ STRIMZIS = {
 """What Strimzi's operators make for a Kafka and users of these names."""
 
 
+@pytest.mark.proves("every Secret that is asked for is made by somebody", by="rendering")
 @every_profile
 def test_every_secret_that_is_asked_for_is_made_by_somebody(helm: Helm, profile: str) -> None:
     rendered = render(helm, profile)
@@ -126,6 +130,7 @@ def test_every_secret_that_is_asked_for_is_made_by_somebody(helm: Helm, profile:
         assert asked_of_secrets(found) <= made | by_cert_manager | others, what
 
 
+@pytest.mark.proves("the ETL asks ClickHouse where it listens", by="rendering")
 @every_profile
 def test_the_etl_asks_clickhouse_where_it_listens(helm: Helm, profile: str) -> None:
     rendered = render(helm, profile)
@@ -185,6 +190,7 @@ def may(rendered: Rendered, one: Object, other: Object, port: int) -> bool:
     return all(passes)
 
 
+@pytest.mark.proves("network policies let through what is needed, and no more", by="rendering")
 @pytest.mark.parametrize("profile", ["default", "kind", "production"])
 def test_who_talks_to_whom(helm: Helm, profile: str) -> None:
     rendered = render(helm, profile)
@@ -229,6 +235,7 @@ def memory_mib(rendered: Rendered, what: str) -> float:
     return total
 
 
+@pytest.mark.proves("the profile for kind fits 4 GiB", by="rendering")
 def test_kind_fits_a_small_machine(helm: Helm) -> None:
     rendered = render(helm, "kind")
     assert {s["spec"]["replicas"] for s in rendered.all("StatefulSet")} == {1}
@@ -238,6 +245,7 @@ def test_kind_fits_a_small_machine(helm: Helm) -> None:
     assert limits + OPERATOR_MIB <= 4096
 
 
+@pytest.mark.proves("the profile for production has three of everything, apart", by="rendering")
 def test_production_survives_the_loss_of_a_node(helm: Helm) -> None:
     rendered = render(helm, "production")
     groups = [*rendered.all("Deployment"), *rendered.all("StatefulSet")]
@@ -298,6 +306,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.proves("values that do not fit each other are answered with what to set", by="running")
 @pytest.mark.parametrize(("profile", "values", "sentence"), WRONG)
 def test_wrong_values_are_answered(
     helm: Helm, profile: str, values: dict[str, Any], sentence: str

@@ -28,6 +28,7 @@ def test_every_chart_has_scenarios() -> None:
     assert charts == {file.parent for file in REPOSITORY.glob("*/*/Chart.yaml")}
 
 
+@pytest.mark.proves("the services are right for Kubernetes 1.30 and 1.37", by="rendering")
 @every_scenario
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_kubernetes_takes_it(helm: Helm, chart: str, scenario: str, version: str) -> None:
@@ -35,6 +36,7 @@ def test_kubernetes_takes_it(helm: Helm, chart: str, scenario: str, version: str
     assert [p for found in rendered.objects for p in kubernetes_api.problems(found, version)] == []
 
 
+@pytest.mark.proves("the services are restricted by Pod Security", by="rendering")
 @every_scenario
 def test_pods_are_restricted(helm: Helm, chart: str, scenario: str) -> None:
     pods = list(helm.render(chart, scenario).pods())
@@ -44,6 +46,7 @@ def test_pods_are_restricted(helm: Helm, chart: str, scenario: str) -> None:
     }
 
 
+@pytest.mark.proves("the services take the environment that their pods get", by="running")
 @every_scenario
 def test_the_services_take_their_environment(helm: Helm, chart: str, scenario: str) -> None:
     rendered = helm.render(chart, scenario)
@@ -72,6 +75,7 @@ def test_a_stop_has_the_time_that_the_service_takes(helm: Helm, chart: str, scen
     assert spec["terminationGracePeriodSeconds"] > takes_s
 
 
+@pytest.mark.proves("no secret is outside of Secrets", by="rendering")
 @every_scenario
 def test_secrets_are_in_secrets_only(helm: Helm, chart: str, scenario: str) -> None:
     rendered = helm.render(chart, scenario)
@@ -136,6 +140,7 @@ def selects(labels: dict[str, str], pod: Object) -> bool:
     return labels.items() <= pod["metadata"]["labels"].items()
 
 
+@pytest.mark.proves("selectors, ports, volumes and names lead somewhere", by="rendering")
 @every_scenario
 def test_references_lead_somewhere(helm: Helm, chart: str, scenario: str) -> None:
     assert loose_ends(helm.render(chart, scenario)) == []

@@ -58,6 +58,7 @@ def run(helm: Helm, values: dict[str, Any], **changes: str) -> tuple[MemorySink,
         {"settings": {"JWT_AUDIENCE": "ugc", "JWT_ISSUER": "i", "JWT_SCOPE": "events"}},
     ],
 )
+@pytest.mark.proves("`helm test` of the API, as rendered, sends an event", by="running")
 def test_an_event_arrives(helm: Helm, values: dict[str, Any]) -> None:
     sink, status, said = run(helm, values)
     assert (status, len(sink.records)) == (0, 1), said

@@ -92,6 +92,7 @@ WRONG: dict[str, list[tuple[dict[str, Any], str]]] = {
     ("chart", "values", "sentence"),
     [(chart, *case) for chart, cases in WRONG.items() for case in KAFKA_WRONG + cases],
 )
+@pytest.mark.proves("wrong values of the services are answered with what to set", by="running")
 def test_wrong_values_are_answered(
     helm: Helm, chart: str, values: dict[str, Any], sentence: str
 ) -> None:
