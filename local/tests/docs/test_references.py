@@ -76,7 +76,8 @@ def test_make_targets_exist(page: str) -> None:
 @pages
 def test_commands_and_their_options_exist(page: str) -> None:
     for code in code_of(page):
-        for name, rest in re.findall(r"(?:^|[\s/])ugc ([a-z]+)\b([^|;]*)", code):
+        # Where a command begins: `helm install ugc …` has a release of this name.
+        for name, rest in re.findall(r"(?:^\s*|[|;&($>]\s*|/)ugc ([a-z]+)\b([^|;]*)", code):
             assert name in ugc.commands, f"{page} says ugc {name}"
             options = {
                 option
