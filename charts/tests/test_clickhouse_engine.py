@@ -323,3 +323,21 @@ def test_the_probe_of_keeper_asks_what_keeper_answers(helm: Helm, tmp_path: Path
         command = [*shell, script.replace("9181", str(port))]
         assert subprocess.run(command, check=False, timeout=10).returncode == 0
     assert subprocess.run(command, check=False, capture_output=True, timeout=10).returncode != 0
+
+
+def test_a_backup_is_made_and_restored(start: Start) -> None:
+    """The statements of docs/clickhouse-chart.md, without ON CLUSTER, on the disk of the values."""
+    admin = start("admin", "plain")
+    migrate(admin, SINGLE)
+    fill(admin, SINGLE)
+    asked = "SELECT * FROM analytics.viewings"
+    before = admin.execute(asked)
+    admin.execute("BACKUP DATABASE ugc, DATABASE analytics TO Disk('backups', '2026-11-23')")
+    admin.execute("DROP DATABASE analytics SYNC")
+    admin.execute("DROP DATABASE ugc SYNC")
+    admin.execute("RESTORE DATABASE ugc, DATABASE analytics FROM Disk('backups', '2026-11-23')")
+    assert admin.execute("SELECT count() FROM ugc.views") == [(10,)]
+    assert admin.execute(asked) == before != []
+    assert migrate(admin, SINGLE) == []
+    with pytest.raises(ServerRefused, match="allowed_path"):
+        admin.execute("BACKUP DATABASE ugc TO File('/tmp/somewhere-else')")
