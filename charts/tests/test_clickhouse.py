@@ -50,6 +50,7 @@ def test_helm_has_nothing_to_say_against_it(helm: Helm) -> None:
     assert "0 chart(s) failed" in helm.run("lint", "--strict", str(CHARTS / CHART))
 
 
+@pytest.mark.proves("ClickHouse: objects are right for Kubernetes 1.30 and 1.37", by="rendering")
 @every_scenario
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_kubernetes_takes_it(helm: Helm, scenario: str, version: str) -> None:
@@ -57,6 +58,7 @@ def test_kubernetes_takes_it(helm: Helm, scenario: str, version: str) -> None:
     assert [p for found in rendered.objects for p in kubernetes_api.problems(found, version)] == []
 
 
+@pytest.mark.proves("ClickHouse: restricted Pod Security", by="rendering")
 @every_scenario
 def test_pods_are_restricted(helm: Helm, scenario: str) -> None:
     pods = list(helm.render(CHART, scenario).pods())
@@ -66,6 +68,7 @@ def test_pods_are_restricted(helm: Helm, scenario: str) -> None:
     }
 
 
+@pytest.mark.proves("ClickHouse: no secret outside of Secrets", by="rendering")
 @every_scenario
 def test_secrets_are_in_secrets_only(helm: Helm, scenario: str) -> None:
     rendered = helm.render(CHART, scenario)
@@ -129,6 +132,9 @@ def test_references_lead_somewhere(helm: Helm, scenario: str) -> None:
         assert len([pod for pod in pods if selects(labels, pod)]) == 1
 
 
+@pytest.mark.proves(
+    "ClickHouse: servers and Keeper's members are listed by their pods' names", by="rendering"
+)
 @every_scenario
 def test_the_names_in_the_configuration_are_those_of_pods(helm: Helm, scenario: str) -> None:
     """Every server and every member of Keeper is listed by the name that its pod gets."""
@@ -192,6 +198,7 @@ def test_servers_ask_each_other_as_a_user_and_without_a_secret(helm: Helm) -> No
 @pytest.mark.parametrize(
     ("scenario", "ports"), [("least", (8123, 9000, 9009)), ("plain", (8443, 9440, 9010))]
 )
+@pytest.mark.proves("ClickHouse: with TLS no plain port is open", by="rendering")
 def test_with_tls_no_plain_port_is_open(
     helm: Helm, scenario: str, ports: tuple[int, int, int]
 ) -> None:
@@ -222,6 +229,7 @@ def test_the_certificate_has_the_names_that_clients_use(helm: Helm) -> None:
             assert volumes["tls"]["secret"]["secretName"] == secret
 
 
+@pytest.mark.proves("ClickHouse: who talks to whom", by="rendering")
 def test_who_talks_to_whom(helm: Helm) -> None:
     rendered = helm.render(CHART, "production")
 

@@ -75,6 +75,9 @@ def fill(engine: Engine, deployment: Deployment) -> None:
     )
 
 
+@pytest.mark.proves(
+    "ClickHouse: the engine loads each scenario's configuration and users", by="running"
+)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_engine_loads_the_configuration(start: Start, scenario: str) -> None:
     engine = start("admin", scenario, pod="ugc-clickhouse-shard-1-2", shard=1)
@@ -137,6 +140,9 @@ def test_profiles_and_quotas_are_what_the_values_say(start: Start) -> None:
     assert dict(quotas)["analyst"] == ["analyst"]
 
 
+@pytest.mark.proves(
+    "ClickHouse: an analyst reads the views and nothing else, within limits", by="running"
+)
 def test_an_analyst_reads_the_views_and_nothing_else(start: Start) -> None:
     admin = start("admin")
     migrate(admin, SINGLE)
@@ -178,6 +184,7 @@ def test_an_analyst_reads_the_views_and_nothing_else(start: Start) -> None:
     assert refused(analyst, "SELECT * FROM numbers(51)") == TOO_MANY_ROWS
 
 
+@pytest.mark.proves("ClickHouse: an analyst's quota ends", by="running")
 def test_an_analysts_quota_ends(start: Start) -> None:
     # Intervals begin at multiples of their length: one of ten years does not end in the test.
     quota = {"analyst.quota.queries": 3, "analyst.quota.intervalS": 315360000}
@@ -188,6 +195,7 @@ def test_an_analysts_quota_ends(start: Start) -> None:
     assert refused(analyst, question) == QUOTA
 
 
+@pytest.mark.proves("ClickHouse: the ETL's user can do its job and nothing else", by="running")
 def test_the_etls_user_can_do_its_job_and_nothing_else(start: Start) -> None:
     etl = start("etl")
     deployment = Deployment()  # the definer is who migrates
@@ -254,6 +262,10 @@ def lay_out(engine: Engine) -> None:
 REPLICAS = "SELECT table, zookeeper_path, replica_name, total_replicas FROM system.replicas"
 
 
+@pytest.mark.proves(
+    "ClickHouse: replicas of two shards register the cluster's schema in a real ZooKeeper",
+    by="running",
+)
 def test_replicas_meet_in_keeper(start: Start, tmp_path: Path) -> None:
     """Three servers of two shards and a real ZooKeeper: who is whose replica, by the macros."""
     with zookeeper.running(tmp_path) as port:
@@ -289,6 +301,7 @@ def test_replicas_meet_in_keeper(start: Start, tmp_path: Path) -> None:
         assert refused(servers[1], views) == COLUMNS_DIFFER
 
 
+@pytest.mark.proves("ClickHouse: a replica that lost its volume registers again", by="running")
 def test_a_replica_that_lost_its_volume_comes_back(start: Start, tmp_path: Path) -> None:
     """The recipe of docs/clickhouse-chart.md, as far as it goes without parts to fetch."""
     with zookeeper.running(tmp_path) as port:
@@ -316,6 +329,7 @@ def test_a_replica_that_lost_its_volume_comes_back(start: Start, tmp_path: Path)
         assert {count for *_, count in first.execute(REPLICAS)} == {2}
 
 
+@pytest.mark.proves("Keeper's liveness probe", by="running")
 def test_the_probe_of_keeper_asks_what_keeper_answers(helm: Helm, tmp_path: Path) -> None:
     pod = helm.render(CHART).one("StatefulSet", "ugc-clickhouse-keeper")["spec"]["template"]
     *shell, script = pod["spec"]["containers"][0]["livenessProbe"]["exec"]["command"]
@@ -325,6 +339,7 @@ def test_the_probe_of_keeper_asks_what_keeper_answers(helm: Helm, tmp_path: Path
     assert subprocess.run(command, check=False, capture_output=True, timeout=10).returncode != 0
 
 
+@pytest.mark.proves("ClickHouse: a backup is made and restored", by="running")
 def test_a_backup_is_made_and_restored(start: Start) -> None:
     """The statements of docs/clickhouse-chart.md, without ON CLUSTER, on the disk of the values."""
     admin = start("admin", "plain")
