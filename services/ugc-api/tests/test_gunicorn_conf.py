@@ -119,7 +119,7 @@ def test_what_was_accepted_is_in_the_log_when_it_is_stopped_under_load(
     assert set(accepted) <= set(stored)
     assert len(set(stored)) == len(stored)
     lines = [json.loads(line) for line in server.process.communicate()[0].splitlines()]
-    assert lines[-1]["level"] == "info"
+    assert lines[-1]["level"] == "INFO"
     assert "nothing is left to send" in [line["message"].split("; ")[-1] for line in lines]
 
 

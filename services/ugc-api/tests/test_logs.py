@@ -26,8 +26,8 @@ def test_a_record_is_a_line_of_json(stream: io.StringIO) -> None:
     logging.getLogger("ugc_api.x").debug("not shown")
     (line,) = stream.getvalue().splitlines()
     said = json.loads(line)
-    assert said.pop("time").endswith("+00:00")
-    assert said == {"level": "warning", "logger": "ugc_api.x", "message": "film Ёлки\nsecond line"}
+    assert said.pop("at").endswith("+00:00")
+    assert said == {"level": "WARNING", "logger": "ugc_api.x", "message": "film Ёлки\nsecond line"}
 
 
 def test_an_exception_comes_with_its_traceback(stream: io.StringIO) -> None:

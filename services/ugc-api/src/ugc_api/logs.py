@@ -42,9 +42,9 @@ current_request: ContextVar[Request | None] = ContextVar("current_request", defa
 class JsonFormatter(logging.Formatter):
     """A record as one line of JSON.
 
-    `time` (RFC 3339), `level`, `logger`, `message`; `request_id` and `trace_id` while a request is
-    worked on; `traceback`; whatever is in the record's `fields`, a mapping. Tokens, and the texts
-    in `hide`, are never in a line, wherever they come from.
+    `at` (RFC 3339), `level`, `logger`, `message`, as in the ETL's lines; `request_id` and
+    `trace_id` while a request is worked on; `traceback`; whatever is in the record's `fields`, a
+    mapping. Tokens, and the texts in `hide`, are never in a line, wherever they come from.
     """
 
     def __init__(self, hide: Iterable[str] = ()) -> None:
@@ -58,8 +58,8 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
         }
