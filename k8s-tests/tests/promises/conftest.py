@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import subprocess
@@ -85,8 +86,26 @@ def helm() -> Path:
 @pytest.fixture
 def namespace(helm: Path, cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """A namespace that enforces the restricted Pod Security Standard, gone after the promise."""
-    name = request.node.name.removeprefix("test_").replace("_", "-")[:40]
-    made = Namespace(cluster, helm, f"ugc-{name}", REPOSITORY / "charts")
+    with _namespace(helm, cluster, f"ugc-{_name(request)}") as made:
+        yield made
+
+
+@pytest.fixture
+def another_namespace(
+    helm: Path, cluster: Cluster, request: pytest.FixtureRequest
+) -> Iterator[Namespace]:
+    with _namespace(helm, cluster, f"ugc-{_name(request)}-2") as made:
+        yield made
+
+
+def _name(request: pytest.FixtureRequest) -> str:
+    name: str = request.node.name.removeprefix("test_")
+    return name.replace("_", "-")[:40]
+
+
+@contextlib.contextmanager
+def _namespace(helm: Path, cluster: Cluster, name: str) -> Iterator[Namespace]:
+    made = Namespace(cluster, helm, name, REPOSITORY / "charts")
     made.create()
     try:
         yield made

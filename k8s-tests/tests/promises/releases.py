@@ -48,6 +48,9 @@ class Namespace:
         )
 
     def delete(self) -> None:
+        """Wait until all of it is gone; nothing in it is to end in good order."""
+        self.kubectl("delete", "namespace", self.name, "--ignore-not-found", "--wait=false")
+        self.kubectl("delete", "pods", "--all", "--force", "--grace-period=0")
         self.kubectl("delete", "namespace", self.name, "--ignore-not-found", "--timeout=120s")
 
     def kubectl(self, *arguments: str) -> str:
