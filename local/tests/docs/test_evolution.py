@@ -14,7 +14,7 @@ from release import PARTITIONS, App, Deployment, Etl, Load, Release, eventually,
 from ugc_events import Reason
 from ugc_local.chaos.link import Network
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]  # on a busy machine
 
 OLD = Release("old", REPOSITORY)
 
@@ -129,7 +129,7 @@ def test_a_field_is_added_while_old_and_new_run_side_by_side(deployment, new):
     )
 
     # And the other way round: what the new one has in flight is taken over by the old one.
-    assert third.consumer.leave(30) == 0
+    assert third.consumer.leave(120) == 0
     eventually(lambda: decoders(deployment) == {new_decoder}, "not taken back")
     ends = kill_with_intents(deployment, second)
     fourth = deployment.start_etl(OLD, "etl-old-4")
@@ -139,19 +139,19 @@ def test_a_field_is_added_while_old_and_new_run_side_by_side(deployment, new):
     eventually(fifth.consumer.owns_some, "the new one owns nothing")
     with growing(deployment):
         load.sends()
-    assert fourth.consumer.leave(30) == 0
+    assert fourth.consumer.leave(120) == 0
 
     new_api = deployment.start_api(new, "api-new")
     load.apps = (App(api), App(new_api), App(new_api, 150))
     load.sends()
     load.apps = (App(new_api), App(new_api, 150))
     load.sends()
-    api.process.stop(grace_s=30)
+    api.process.stop(grace_s=120)
     load.sends()
     load.stop()
 
     eventually(deployment.all_done, "records are left")
-    assert fifth.consumer.leave(30) == 0
+    assert fifth.consumer.leave(120) == 0
     assert deployment.letters() == []
     total = deployment.audit(new)
     assert total["rows"] == total["offsets"] == deployment.rows() == len(load.accepted)
@@ -179,12 +179,12 @@ def test_records_of_a_future_version_wait_and_are_driven_again_after_the_upgrade
     assert "15 stay" in deployment.etl_command(OLD, *redrive, "--apply")
 
     new_etl = deployment.start_etl(new, "etl-new")
-    assert old_etl.consumer.leave(30) == 0
+    assert old_etl.consumer.leave(120) == 0
     assert "15 would become rows" in deployment.etl_command(new, *redrive)
     assert deployment.rows() == 0
     assert "15 become rows" in deployment.etl_command(new, *redrive, "--apply")
     assert deployment.letters() == []
-    assert new_etl.consumer.leave(30) == 0
+    assert new_etl.consumer.leave(120) == 0
     total = deployment.audit(new)
     assert (total["rows"], total["dead_letters"], total["offsets"]) == (15, 0, 15)
     told = {event["event_id"]: speed for speed, events in sent.items() for event in events}

@@ -28,11 +28,13 @@ def test_the_edits_fit(tmp_path: Path, page: str) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(900)  # on a busy machine
 def test_the_first_event(newcomer: Reader) -> None:
     newcomer.follow(read_page(DOCS / "first-event.md"))
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(900)  # on a busy machine
 def test_the_tour_asks_ten_questions_of_a_generated_day(newcomer: Reader) -> None:
     page = read_page(DOCS / "tour.md")
     assert len(page.questions) == 10
@@ -40,6 +42,7 @@ def test_the_tour_asks_ten_questions_of_a_generated_day(newcomer: Reader) -> Non
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(900)  # on a busy machine
 def test_a_field_and_then_a_family_are_added_to_data_from_before(newcomer: Reader) -> None:
     for page in ("add-a-field.md", "add-a-family.md"):
         newcomer.follow(read_page(DOCS / page))
