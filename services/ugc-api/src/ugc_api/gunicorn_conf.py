@@ -16,6 +16,7 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from ugc_settings import SettingsError, load
 
 from ugc_api import logs
+from ugc_api.allocator import collect_garbage_seldom, share_few_heaps
 from ugc_api.settings import Settings
 from ugc_api.worker import Limits, Worker
 
@@ -26,6 +27,7 @@ except SettingsError as error:
     sys.exit(2)
 
 _log = logging.getLogger(__name__)
+share_few_heaps()
 
 
 class logger_class(Logger):  # type: ignore[misc]  # noqa: N801  # gunicorn's name, and it has no types
@@ -86,6 +88,11 @@ sendfile = False
 forwarded_allow_ips = ""
 # No second way in, and nothing written to a home directory that may not exist.
 control_socket_disable = True
+
+
+def post_worker_init(_worker: Any) -> None:
+    """The app is loaded. Called in the worker."""
+    collect_garbage_seldom()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
