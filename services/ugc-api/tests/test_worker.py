@@ -158,9 +158,11 @@ def test_files_that_are_not_read_hold_up_nobody(
     healthy(server, 1)
     before = worker.memory_info().rss
     # More than the kernel's buffers hold, so one at least is left unsent on each connection.
-    deaf = [connect(request * 8) for _ in range(12)]
+    deaf = [connect(request * 8) for _ in range(40)]  # 60 MB, of which 4 MiB may be held
+    poll(lambda: cut(server, "memory") > 0)
     healthy(server)
     assert worker.memory_info().rss - before < 24_000_000
+    assert server.post(tick(), Authorization="Bearer x")[0] == 401
     for sock in deaf:
         sock.close()
 

@@ -60,7 +60,8 @@ class Limits:
             beginning.
         write_timeout_s: for the client to take an answer.
         max_body_bytes: of one request.
-        max_held_bytes: of all requests together that are arriving, waiting or being handled.
+        max_held_bytes: of all requests together that are arriving, waiting or being handled, and
+            of the answers that their clients have not taken.
         stop_read_s: what read_timeout_s becomes when the worker stops.
     """
 
@@ -137,13 +138,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if progress in _TOO_LARGE:
             self._cut(conn, *_TOO_LARGE[progress])
             return
-        while self._held_bytes > self.limits.max_held_bytes:
-            largest = next((c for c in self._arriving if c.held > _SMALL_BYTES), None)
-            if largest is None:
-                break
-            self._cut(largest, HTTPStatus.SERVICE_UNAVAILABLE, "memory")
-            if largest is conn:
-                return
+        self._keep_within_limit()
+        if conn not in self._arriving:
+            return
         if progress is Progress.MORE:
             if arrival.wants_continue:
                 arrival.wants_continue = False
@@ -169,14 +166,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Called when the thread is done with it."""
-        self._held_bytes -= conn.held
-        conn.held = 0
-        if conn.sock.unsent:
-            conn.outcome = fs
-            self._departing[conn] = time.monotonic() + self.limits.write_timeout_s
-            self._flush(conn, conn.sock)
-        else:
+        self._release(conn)
+        if not conn.sock.unsent:
             self._conclude(conn, fs)
+            return
+        conn.outcome = fs
+        conn.held = sum(map(len, conn.sock.unsent))
+        self._held_bytes += conn.held
+        self._departing[conn] = time.monotonic() + self.limits.write_timeout_s
+        self._flush(conn, conn.sock)
+        self._keep_within_limit()
 
     def _flush(self, conn: Any, _sock: Any) -> None:
         try:
@@ -186,8 +185,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if conn.sock.unsent:
             self._poll(conn, selectors.EVENT_WRITE, self._flush)
             return
-        self._forget(conn)
-        del self._departing[conn]
+        self._leave_departing(conn)
         self._conclude(conn, conn.outcome)
 
     def _conclude(self, conn: Any, fs: Any) -> None:
@@ -207,10 +205,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         for conn in _expired(self._arriving, now):
             self._cut(conn, HTTPStatus.REQUEST_TIMEOUT, "slow")
         for conn in _expired(self._departing, now):
-            self._count("unread")
-            self._forget(conn)
-            del self._departing[conn]
-            self._end(conn)
+            self._end_unread(conn, "unread")
         for conn in _expired(self._lingering, now):
             self._end_lingering(conn)
         self._make_room()
@@ -219,6 +214,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.log.warning("connections cut: %s", told)
             self._cut_counts.clear()
             self._say_at = now + _SAY_EVERY_S
+
+    def _keep_within_limit(self) -> None:
+        """End the oldest: answers that are not read, so that they hold back nobody's request."""
+        while self._held_bytes > self.limits.max_held_bytes:
+            large = next((c for c in self._arriving if c.held > _SMALL_BYTES), None)
+            if self._departing:
+                self._end_unread(next(iter(self._departing)), "memory")
+            elif large:
+                self._cut(large, HTTPStatus.SERVICE_UNAVAILABLE, "memory")
+            else:
+                break
 
     def _make_room(self) -> None:
         """Keep a place free for the next connection, at the cost of who sends nothing now.
@@ -264,9 +270,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _leave_arriving(self, conn: Any) -> None:
         self._forget(conn)
         self._arriving.pop(conn, None)
+        self._release(conn)
+        conn.arrival = None  # its bytes with it
+
+    def _leave_departing(self, conn: Any) -> None:
+        self._forget(conn)
+        del self._departing[conn]
+        self._release(conn)
+
+    def _end_unread(self, conn: Any, why: str) -> None:
+        self._count(why)
+        self._leave_departing(conn)
+        self._end(conn)
+
+    def _release(self, conn: Any) -> None:
         self._held_bytes -= conn.held
         conn.held = 0
-        conn.arrival = None  # its bytes with it
 
     def _linger(self, conn: Any) -> None:
         """Close when the client has: closing with bytes unread could destroy the answer."""
