@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import shutil
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +69,7 @@ def _stores(jars: Path) -> Source:
 
 
 class Builder:
-    """buildah with a store of its own in the cache, where layers stay from build to build."""
+    """buildah with a store of its own in the cache."""
 
     def __init__(
         self, environ: Mapping[str, str], machine: Mapping[str, str], on_step: Callable[[str], None]
@@ -89,6 +91,18 @@ class Builder:
         jars = self._root / "jars"
         return [*archives, self._archive(_stores(jars), lambda: self._gather(jars))]
 
+    @contextlib.contextmanager
+    def _store_in_use(self) -> Iterator[None]:
+        with (self._root / "store.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+
+    def _prune(self) -> None:
+        """Let go of layers that no image has: gigabytes after some builds; not if others build."""
+        with (self._root / "store.lock").open("w") as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._buildah("rmi", "--prune")
+
     def _gather(self, jars: Path) -> None:
         """Lay the broker's jars out alone, as a repository."""
         shutil.rmtree(jars, ignore_errors=True)
@@ -106,10 +120,15 @@ class Builder:
         short = source.name.rpartition("/")[2].replace(":", "-")
 
         def make(target: Path) -> None:
-            self._base()
             self._on_step(f"building the image {source.name}")
             if prepare:
                 prepare()
+            with self._store_in_use():
+                build(target)
+            self._prune()
+
+        def build(target: Path) -> None:
+            self._base()
             mount = [f"--volume={_AUTHORITIES}:{_AUTHORITIES}:ro"] if _AUTHORITIES.exists() else []
             self._buildah(
                 "build", "--layers", "--network=host", "--pull-never", *mount, *source.options,
