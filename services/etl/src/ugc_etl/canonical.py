@@ -9,6 +9,8 @@ It is sound and not complete. A record is taken only if every byte of it, from t
 last, was matched, and every value keeps the bounds that its class declares; so what is taken here
 `ugc_events.decode_record` takes too, with the same values. What is not taken may be good all the
 same (long texts, escapes, other spelling), and is decoded by itself: see `decode`.
+
+Long because every kind of field has its own few lines, and they share the arrays that are matched.
 """
 
 from __future__ import annotations

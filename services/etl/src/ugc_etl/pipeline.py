@@ -27,7 +27,18 @@ from ugc_etl.performer import Performer, Slow
 from ugc_etl.ports import OffsetLog, OutcomeUnknownError, RefusedError, SinkClock, Source
 from ugc_etl.probes import Health
 from ugc_etl.protocol import Course, Mark, Rules
-from ugc_etl.protocol.actions import Commit, Deliver, Reread, Skip, Stop, Wait
+from ugc_etl.protocol.actions import (
+    Cancel,
+    Commit,
+    Deliver,
+    ReadBack,
+    RebuildMarts,
+    Reread,
+    Skip,
+    Stop,
+    Survey,
+    Wait,
+)
 from ugc_etl.protocol.facts import (
     Assigned,
     Committed,
@@ -49,6 +60,12 @@ _REPORT_EVERY_S = 1.0
 _ASK_ALL_EVERY_S = 1.0  # lanes that rest too: a mark may have to be refreshed
 _WAIT_S = 0.1
 _MOST_COMMITS = 3  # of one partition in one turn: declare, complete and declare the next
+_DOES: Mapping[type[Slow], str] = {
+    ReadBack: "asks for the rows of what is pending",
+    Survey: "asks all tables where to go on",
+    Cancel: "ends its inserts that still run",
+    RebuildMarts: "completes the marts",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +247,7 @@ class Pipeline:
             delivery = lane.deliver(action.intent, action.skip)
             lane.task = submit(self._performer.deliver, delivery)
         else:
-            log.info("%s: %s: %s", lane.partition, type(action).__name__, action.reason)
+            log.info("%s: %s: %s", lane.partition, _DOES[type(action)], action.reason)
             lane.task = submit(self._performer.ask, lane.partition, action)
         lane.action = action
 
