@@ -98,6 +98,7 @@ types: $(READY) ## Check types
 	@MYPYPATH=services/etl/simulation $(BIN)/mypy services/etl/simulation
 	@$(BIN)/mypy charts/values_schema.py charts/proofs.py infra/helm/find_helm.py
 	@MYPYPATH=benchmarks/schema:benchmarks/etl:benchmarks/api $(BIN)/mypy benchmarks
+	@MYPYPATH=k8s-tests:k8s-tests/tests:k8s-tests/tests/promises $(BIN)/mypy k8s-tests/ugc_cluster k8s-tests/tests/promises
 
 .PHONY: contracts
 contracts: $(READY) ## Check layers, and that a driver is imported in one place
