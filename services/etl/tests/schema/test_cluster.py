@@ -74,7 +74,7 @@ def test_it_is_migrated_filled_and_asked(client: SchemaClient, insert: Callable[
 
     asked: dict[str, list[tuple[Any, ...]]] = {
         "events": [
-            ("views", "view_progress", 10, 1, NEVER),
+            ("views", "view_progress", 10, 2, NEVER),
             ("reactions", "rating", 1, 1, NEVER),
         ],
         "ratings": [(FILM, "Solaris", 1, 8)],

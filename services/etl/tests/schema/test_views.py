@@ -492,6 +492,22 @@ def test_searches_come_once_each(schema: Schema, insert: Callable[..., None]) ->
     ]
 
 
+def test_an_id_that_somebody_else_uses_hides_nothing(
+    schema: Schema, insert: Callable[..., None]
+) -> None:
+    table = schema.deployment.table("interactions")
+    schema.engine.execute(f"TRUNCATE TABLE {table}")
+    search = {"type": "search", "occurred_at": _text(START_MS), "event_id": EVENT_IDS[0]}
+    insert(schema.engine, table, [search | {"viewer": viewer} for viewer in (3, 4, 4)])
+    assert schema.ask("SELECT viewer FROM analytics.searches ORDER BY viewer") == [
+        {"viewer": 3},
+        {"viewer": 4},
+    ]
+    assert schema.ask("SELECT rows, events FROM analytics.events WHERE type = 'search'") == [
+        {"rows": 3, "events": 2}
+    ]
+
+
 @pytest.mark.parametrize("viewers", range(1, 33))
 def test_quartiles_are_the_lower_values(schema: Schema, viewers: int) -> None:
     """The one function of the engine that gives c at index ceil(q m), with any duplicates."""

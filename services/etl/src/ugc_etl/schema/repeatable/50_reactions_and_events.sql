@@ -60,7 +60,7 @@ CREATE OR REPLACE VIEW $analytics.events $on_cluster
     family String COMMENT 'Family of events',
     type String COMMENT 'Event type',
     rows UInt64 COMMENT 'Rows: one a Kafka record, so a client''s retry is a second one',
-    events UInt64 COMMENT 'Events: different event_id, exact',
+    events UInt64 COMMENT 'Events: different event_id of a viewer, exact',
     last_received DateTime64(3, 'UTC') COMMENT 'When the API took the newest of them'
 )
 DEFINER = $definer SQL SECURITY DEFINER
@@ -80,17 +80,17 @@ SELECT family, type, sum(arrivals) AS rows, count() AS events, max(newest) AS la
 FROM
 (
     -- Grouped, not uniqExact: a group may spill to the disk, a set may not.
-    SELECT family, type, event_id, count() AS arrivals, max(received_at) AS newest
+    SELECT family, type, viewer, event_id, count() AS arrivals, max(received_at) AS newest
     FROM
     (
-        SELECT 'views' AS family, type, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.views
+        SELECT 'views' AS family, type, viewer, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.views
         UNION ALL
-        SELECT 'interactions' AS family, type, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.interactions
+        SELECT 'interactions' AS family, type, viewer, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.interactions
         UNION ALL
-        SELECT 'reactions' AS family, type, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.reactions
+        SELECT 'reactions' AS family, type, viewer, event_id, received_at, _topic_id, _partition, _offset, _generation FROM $database.reactions
     )
     WHERE NOT arrayExists(r -> r.1 = _topic_id AND r.2 = _partition AND _offset >= r.3 AND _offset < r.4 AND if(r.6 = 'building', _generation = r.5, _generation < r.5), uncounted)
-    GROUP BY family, type, event_id
+    GROUP BY family, type, viewer, event_id
 )
 GROUP BY family, type
 COMMENT 'Rows and events of the raw tables by type';

@@ -1,5 +1,5 @@
 -- Read from the raw tables, since no mart keeps devices or searches. A repeated event changes
--- nothing: buckets are a set, and a search is known by its id.
+-- nothing: buckets are a set, and a search is known by its id among those of its viewer.
 
 CREATE OR REPLACE VIEW $analytics.viewings_by_device $on_cluster
 (
@@ -50,9 +50,9 @@ DEFINER = $definer SQL SECURITY DEFINER
 AS
 SELECT
     any(search.occurred_at) AS searched_at,
-    any(search.viewer) AS viewer,
+    search.viewer AS viewer,
     any(search.filters) AS filters
 FROM $database.interactions AS search
 WHERE search.type = 'search'
-GROUP BY search.event_id
+GROUP BY search.viewer, search.event_id
 COMMENT 'Searches of the catalogue, each once';
