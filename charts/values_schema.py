@@ -89,7 +89,10 @@ SERVICES = (
         ),
     ),
 )
-STORES = (Chart("../infra/clickhouse-keeper", None, frozenset()),)
+STORES = (
+    Chart("../infra/clickhouse-keeper", None, frozenset()),
+    Chart("../infra/strimzi", None, frozenset()),
+)
 PLATFORM = Chart("ugc-platform", None, frozenset())
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-# No version of Kubernetes has these; the operators that bring them are not on a registry.
-NOT_KUBERNETES = {"cert-manager.io/v1", "monitoring.coreos.com/v1"}
+# No version of Kubernetes has these, but operators; strimzi_crds has the schemas of theirs.
+NOT_KUBERNETES = {"cert-manager.io/v1", "kafka.strimzi.io/v1", "monitoring.coreos.com/v1"}
 
 
 def problems(found: dict[str, Any], version: str) -> list[str]:

