@@ -228,7 +228,7 @@ def mib(quantity: str) -> float:
 
 
 def memory_mib(rendered: Rendered, what: str) -> float:
-    """Of all pods but tests together, "requests" or "limits"; Strimzi's operator is not among them."""
+    """Of all pods but tests and Strimzi's operator together, "requests" or "limits"."""
     total = 0.0
     for found in rendered.objects:
         if found["kind"] in ("Deployment", "StatefulSet", "Job"):
