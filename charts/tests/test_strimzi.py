@@ -131,6 +131,7 @@ def test_each_service_may_do_its_own(helm: Helm, scenario: str, prefix: str, gro
     assert rules(rendered, "ugc-kafka-etl") == {
         *(("topic", topic, operation) for topic in events for operation in ("Describe", "Read")),
         *(("topic", letters, operation) for operation in ("Describe", "Read", "Write")),
+        ("group", "ugc-etl-tools", "Describe"),
         *(("group", name, operation)
           for name in (group, f"{group}.commands") for operation in ("Describe", "Read")),
         *(("transactionalId", f"{group}.commands", operation)
