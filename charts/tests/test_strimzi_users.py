@@ -31,7 +31,7 @@ from ugc_local.ports import LOOPBACK, free_ports
 from ugc_local.testing import ClickHouseService
 
 pytestmark = pytest.mark.integration
-WAIT_S = 60
+WAIT_S = 180
 SECRET = "a-key-of-tokens-that-is-thirty-two-bytes-long"
 TOPIC, GROUP, TRANSACTION = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
