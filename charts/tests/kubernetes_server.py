@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -17,32 +17,49 @@ KINDS = {
 }  # fmt: skip
 
 
-def _resources(version: str) -> dict[str, Any]:
+STRIMZI = {
+    "kafka.strimzi.io/v1": {"kafkas": "Kafka", "kafkanodepools": "KafkaNodePool",
+                            "kafkatopics": "KafkaTopic", "kafkausers": "KafkaUser"},
+}  # fmt: skip
+_EVERY_NAMESPACE_HAS = "/api/v1/namespaces/default/configmaps/kube-root-ca.crt"
+
+
+def _resources(version: str, kinds: dict[str, str]) -> dict[str, Any]:
     resources = [
         {"name": name, "kind": kind, "namespaced": True, "verbs": ["get"]}
-        for name, kind in KINDS[version].items()
+        for name, kind in kinds.items()
     ]
     return {"kind": "APIResourceList", "groupVersion": version, "resources": resources}
 
 
-def _groups() -> list[dict[str, Any]]:
+def _groups(served: Iterable[str]) -> list[dict[str, Any]]:
     versions = [
         (version.partition("/")[0], {"groupVersion": version, "version": "v1"})
-        for version in KINDS
+        for version in served
         if "/" in version
     ]
     return [{"name": n, "versions": [v], "preferredVersion": v} for n, v in versions]
 
 
 @contextmanager
-def serving(secrets: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Serves Secrets by name, in any namespace; yields the URL."""
+def serving(
+    secrets: dict[str, dict[str, Any]], more: dict[str, dict[str, str]] | None = None
+) -> Iterator[str]:
+    """Serves Secrets by name, in any namespace, and knows `more` kinds; yields the URL."""
+    served = KINDS | (more or {})
     fixed: dict[str, dict[str, Any]] = {
         "/version": {"major": "1", "minor": "37", "gitVersion": "v1.37.0"},
         "/api": {"kind": "APIVersions", "versions": ["v1"]},
-        "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": _groups()},
-        "/api/v1": _resources("v1"),
-        **{f"/apis/{version}": _resources(version) for version in KINDS if "/" in version},
+        "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": _groups(served)},
+        **{
+            f"/{'apis' if '/' in version else 'api'}/{version}": _resources(version, kinds)
+            for version, kinds in served.items()
+        },
+        _EVERY_NAMESPACE_HAS: {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "kube-root-ca.crt"},
+        },
     }
 
     class Handler(BaseHTTPRequestHandler):

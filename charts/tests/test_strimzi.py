@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from kubernetes_server import STRIMZI, serving
 from rendering import CHARTS, Helm, Object, RefusedError, Rendered
 from strimzi_crds import API_VERSION, StrimziApi
 from ugc_etl.settings import Settings as EtlSettings
@@ -194,6 +195,21 @@ def test_pods_are_restricted(helm: Helm, scenario: str) -> None:
                 "allowPrivilegeEscalation": False,
                 "capabilities": {"drop": ["ALL"]},
             }
+
+
+@pytest.mark.proves("Kafka: a cluster without Strimzi is told how to get it", by="running")
+def test_a_cluster_without_the_operator_is_told_how_to_get_it(helm: Helm) -> None:
+    def install(url: str) -> str:
+        return helm.run(
+            "template", "ugc", str(CHARTS / CHART), "--dry-run=server",
+            "--kube-apiserver", url, "--disable-openapi-validation",
+        )  # fmt: skip
+
+    with serving({}) as url, pytest.raises(RefusedError) as refused:
+        install(url)
+    assert "install Strimzi's operator first" in str(refused.value)
+    with serving({}, STRIMZI) as url:
+        assert "kind: KafkaNodePool" in install(url)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
