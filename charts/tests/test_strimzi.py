@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import kubernetes_api
+import pod_security
 import pytest
 from kubernetes_server import STRIMZI, serving
-from rendering import CHARTS, Helm, Object, RefusedError, Rendered
+from rendering import CHARTS, NEWEST, OLDEST, Helm, Object, RefusedError, Rendered
 from strimzi_crds import API_VERSION, StrimziApi
 from ugc_etl.settings import Settings as EtlSettings
 from ugc_events import FAMILIES
@@ -111,8 +113,8 @@ def rules(rendered: Rendered, user: str) -> set[tuple[str, str, str]]:
     assert spec["authorization"]["type"] == "simple"
     found = set()
     for acl in spec["authorization"]["acls"]:
-        assert acl["resource"]["patternType"] == "literal"
-        resource = acl["resource"]["type"], acl["resource"]["name"]
+        assert acl["resource"].get("patternType", "literal") == "literal"
+        resource = acl["resource"]["type"], acl["resource"].get("name", "")
         found |= {(*resource, operation) for operation in acl["operations"]}
     return found
 
@@ -139,6 +141,29 @@ def test_each_service_may_do_its_own(helm: Helm, scenario: str, prefix: str, gro
           for operation in ("Describe", "Write")),
     }  # fmt: skip
     assert len(rendered.all("KafkaUser")) == 2
+
+
+@pytest.mark.proves("Kafka: the page that shows it changes nothing", by="rendering")
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_the_page_looks_and_changes_nothing(helm: Helm, version: str) -> None:
+    rendered = helm.render(CHART, "kind", kubernetes=version)
+    operations = {operation for _, _, operation in rules(rendered, "ugc-kafka-ui")}
+    assert operations == {"Describe", "DescribeConfigs", "Read"}
+    deployment = rendered.one("Deployment")
+    assert [p for o in rendered.objects for p in kubernetes_api.problems(o, version)] == []
+    template = deployment["spec"]["template"]
+    assert pod_security.problems(template["spec"]) == []
+    labels = template["metadata"]["labels"]
+    policy = rendered.one("NetworkPolicy")["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert "ingress" not in policy
+    (tls,) = rendered.one("Kafka")["spec"]["kafka"]["listeners"]
+    admitted = [peer["podSelector"].get("matchLabels") for peer in tls["networkPolicyPeers"]]
+    assert any(wanted and wanted.items() <= labels.items() for wanted in admitted)
+    (container,) = template["spec"]["containers"]
+    asked = [v["valueFrom"]["secretKeyRef"] for v in container["env"] if "valueFrom" in v]
+    assert asked == [{"name": "ugc-kafka-ui", "key": "sasl.jaas.config"}]
+    assert helm.render(CHART).all("Deployment") == []
 
 
 @pytest.mark.parametrize(("scenario", "copies", "least"), [("least", 3, 2), ("kind", 1, 1)])

@@ -49,6 +49,12 @@ networkPolicyPeers:
   - podSelector:
       matchExpressions:
         - {key: app.kubernetes.io/name, operator: In, values: [api, ugc-api, etl]}
+  {{- if .Values.ui.enabled }}
+  - podSelector:
+      matchLabels:
+        {{- include "ugc.selectorLabels" . | nindent 8 }}
+        app.kubernetes.io/component: ui
+  {{- end }}
   {{- with .Values.listeners.tls.clients }}
   {{- include "ugc.yaml" (list . $) | nindent 2 }}
   {{- end }}
