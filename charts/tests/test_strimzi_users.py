@@ -129,7 +129,7 @@ def test_an_event_goes_all_the_way(
     (port,) = free_ports(1)
     api = platform.one("Deployment", "ugc-api")["spec"]["template"]
     environ = environ_of(
-        api, platform, kafka, JWT_SECRET=SECRET, API_BIND=f"{LOOPBACK}:{port}", API_THREADS="2"
+        api, platform, kafka, JWT_SECRET=SECRET, API_BIND=f"{LOOPBACK}:{port}", API_CONCURRENCY="2"
     )
     gunicorn = ["gunicorn", "-c", "python:ugc_api.gunicorn_conf", "ugc_api.wsgi:app"]
 

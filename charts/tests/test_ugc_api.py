@@ -54,7 +54,7 @@ def test_new_configuration_makes_new_pods(helm: Helm) -> None:
 
     # A generated key is another at every rendering, and must not count.
     assert annotations() == annotations()
-    changed = annotations(**{"settings.API_THREADS": 5})
+    changed = annotations(**{"settings.API_CONCURRENCY": 5})
     assert changed["checksum/config"] != annotations()["checksum/config"]
     changed = annotations(
         **{"kafka.sasl": {"mechanism": "PLAIN", "username": "a", "password": "b"}}

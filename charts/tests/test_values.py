@@ -67,7 +67,7 @@ WRONG: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"ingress.enabled": True}, "ingress.host is empty"),
         ({"autoscaling": {"enabled": True, "minReplicas": 11}}, "minReplicas is 11 and maxRep"),
         ({"settings.JWT_SECRET": "p"}, "not allowed"),
-        ({"settings.API_THREADS": 1}, "minimum: got 1, want 2"),
+        ({"settings.API_CONCURRENCY": 1}, "minimum: got 1, want 2"),
     ],
     "etl": [
         ({"clickhouse.host": ""}, "clickhouse.host is empty: set the host"),

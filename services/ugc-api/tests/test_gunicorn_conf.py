@@ -28,7 +28,7 @@ def prefix(kafka: KafkaService) -> str:
     ("changes", "named"),
     [
         ({}, ["KAFKA_BOOTSTRAP_SERVERS"]),
-        ({"API_THREADS": "many", "JWT_LEEWAY_S": "-1"}, ["API_THREADS", "JWT_LEEWAY_S"]),
+        ({"API_CONCURRENCY": "many", "JWT_LEEWAY_S": "-1"}, ["API_CONCURRENCY", "JWT_LEEWAY_S"]),
     ],
 )
 def test_a_wrong_environment_is_told_line_by_line(
@@ -126,7 +126,7 @@ def test_what_was_accepted_is_in_the_log_when_it_is_stopped_under_load(
 def test_without_kafka_it_lives_refuses_and_stops(start: Callable[..., Server]) -> None:
     server = start(
         f"127.0.0.1:{free_ports(1)[0]}",
-        API_THREADS="8",
+        API_CONCURRENCY="8",
         KAFKA_DELIVERY_TIMEOUT_MS="4000",
         API_STOP_GRACE_S="8",
     )

@@ -14,8 +14,8 @@ def test_two_variables_are_enough() -> None:
 
 
 def test_the_environment_is_read() -> None:
-    settings = load(Settings, GIVEN | {"API_THREADS": "8", "KAFKA_DELIVERY_TIMEOUT_MS": "500"})
-    assert (settings.api_threads, settings.kafka_delivery_timeout_ms) == (8, 500)
+    settings = load(Settings, GIVEN | {"API_CONCURRENCY": "8", "KAFKA_DELIVERY_TIMEOUT_MS": "500"})
+    assert (settings.api_concurrency, settings.kafka_delivery_timeout_ms) == (8, 500)
 
 
 def test_the_secret_is_not_shown() -> None:
@@ -35,7 +35,7 @@ def test_every_setting_says_what_it_means() -> None:
         ({"API_CORS_ORIGINS": "https://a.example/"}, ["API_CORS_ORIGINS"]),
         ({"API_CORS_ORIGINS": "https://a.example,*"}, ["API_CORS_ORIGINS"]),
         ({"API_CORS_ORIGINS": "a.example"}, ["API_CORS_ORIGINS"]),
-        ({"API_THREADS": "many", "LOG_LEVEL": "loud"}, ["API_THREADS", "LOG_LEVEL"]),
+        ({"API_CONCURRENCY": "many", "LOG_LEVEL": "loud"}, ["API_CONCURRENCY", "LOG_LEVEL"]),
         ({"API_STOP_GRACE_S": "10"}, ["API_STOP_GRACE_S", "KAFKA_DELIVERY_TIMEOUT_MS"]),
         ({"KAFKA_QUEUE_MAX_RECORDS": "999"}, ["KAFKA_QUEUE_MAX_RECORDS", "API_MAX_BATCH"]),
         ({"API_EVENTS_PER_MINUTE": "999"}, ["API_EVENTS_PER_MINUTE", "API_MAX_BATCH"]),

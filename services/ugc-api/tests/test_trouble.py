@@ -132,7 +132,7 @@ def platform(broker: Broker, start: Callable[..., Server]) -> Platform:
         KAFKA_TOPIC_PREFIX=prefix,
         KAFKA_DELIVERY_TIMEOUT_MS=str(int(DEADLINE_S * 1000)),
         KAFKA_QUEUE_MAX_RECORDS="2000",
-        API_THREADS="8",
+        API_CONCURRENCY="8",
         API_STOP_GRACE_S="8",
         API_REQUESTS_PER_MINUTE="0",
         API_EVENTS_PER_MINUTE="0",

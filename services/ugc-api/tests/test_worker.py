@@ -22,7 +22,7 @@ SLOW = 60
 def server(start: Callable[..., Server]) -> Server:
     return start(
         f"127.0.0.1:{free_ports(1)[0]}",
-        API_THREADS="4",
+        API_CONCURRENCY="4",
         API_CLIENT_TIMEOUT_S="5",
         API_MAX_BODY_BYTES="2000000",
         API_MAX_HELD_KBYTES="4096",
@@ -97,7 +97,7 @@ def test_connections_that_say_nothing_are_closed(
 
 def test_more_connections_than_files_hold_up_nobody(start: Callable[..., Server]) -> None:
     few = ["sh", "-c", 'ulimit -n 160; exec "$@"', "few-files", *COMMAND]
-    server = start(f"127.0.0.1:{free_ports(1)[0]}", command=few, API_THREADS="4")
+    server = start(f"127.0.0.1:{free_ports(1)[0]}", command=few, API_CONCURRENCY="4")
     with ExitStack() as stack:
         for begun in (b"", HEAD, GET):
             for _ in range(100):
@@ -111,7 +111,7 @@ def test_an_idle_connection_makes_room_before_one_whose_request_may_be_on_its_wa
     start: Callable[..., Server],
 ) -> None:
     few = ["sh", "-c", 'ulimit -n 160; exec "$@"', "few-files", *COMMAND]
-    server = start(f"127.0.0.1:{free_ports(1)[0]}", command=few, API_THREADS="4")
+    server = start(f"127.0.0.1:{free_ports(1)[0]}", command=few, API_CONCURRENCY="4")
     with ExitStack() as stack:
 
         def connect() -> socket.socket:

@@ -1,7 +1,7 @@
 """Gunicorn's configuration: `python -m gunicorn -c python:ugc_api.gunicorn_conf ugc_api.wsgi:app`.
 
-One worker with threads: one Kafka producer that fills its batches from all requests, one set of
-metrics. More throughput is more pods.
+One worker that handles many requests by turns: one Kafka producer that fills its batches from all
+requests, one set of metrics. More throughput is more pods.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class worker_class(Worker):  # noqa: N801  # gunicorn's name
 
 bind = _settings.api_bind
 workers = 1
-threads = _settings.api_threads
+# Places for requests that wait for Kafka; there are no threads behind them.
+threads = _settings.api_concurrency
 _OTHER_FILES = 96
 """Kafka's connections, libraries, pipes. A worker that has none left to accept with ends."""
 _least, _most = resource.getrlimit(resource.RLIMIT_NOFILE)

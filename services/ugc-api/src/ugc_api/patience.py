@@ -1,6 +1,6 @@
 """How many requests may wait for a log that has stopped to acknowledge.
 
-A request that waits holds a thread. In an outage all threads would wait out their deadline, and
+A request that waits holds a place. In an outage all places would be held until a deadline, and
 the probes behind them would have the process killed, which helps nobody. So while
 acknowledgements flow everybody may wait; when they stop, a fixed number may, and the rest is
 told to come back.

@@ -68,10 +68,10 @@ class Settings:
     api_bind: Annotated[
         str, Meta(description="host:port to listen on", pattern=r"\A\S+:[0-9]{1,5}\Z")
     ] = "0.0.0.0:8080"
-    api_threads: Annotated[
+    api_concurrency: Annotated[
         int,
         Meta(description="requests handled at once; each waits for Kafka", ge=2, le=1024),
-    ] = 32
+    ] = 256
     api_max_batch: Annotated[int, Meta(description="most events of one request", ge=1)] = 1000
     api_max_body_bytes: Annotated[
         int, Meta(description="largest body of a request, in bytes", ge=1024)
@@ -127,8 +127,9 @@ class Settings:
     api_max_held_kbytes: Annotated[
         int,
         Meta(
-            description="requests in memory that are still arriving or not answered yet, in "
-            "kibibytes; beyond it those that arrive are answered 503",
+            description="requests in memory that are arriving or being handled, and answers that "
+            "their clients have not read, in kibibytes; beyond it the oldest of those that arrive "
+            "or are not read are cut",
             ge=1024,
         ),
     ] = 64 * 1024

@@ -1,17 +1,17 @@
-"""The gunicorn worker: a thread works on a request that is all there, and never waits for a client.
+"""The gunicorn worker: a request is handled when it is all there, and none waits for a client.
 
 Gunicorn's own threaded worker gives a connection to a thread when its first byte comes; the
 thread then waits for the rest, for as long as the client likes, writes the answer as slowly as
 the client reads it, and the main loop waits up to two seconds for each client that does not
-close. A few dozen such clients stop it. Here the main loop collects requests, sends what the
+close. A few dozen such clients stop it. Here the loop collects requests, sends what the
 kernel did not take of an answer, and lingers, for all connections at once; each of these has a
 deadline, and the bytes held in memory have a limit.
 
-It stands on these parts of gunicorn 27's ThreadWorker: `enqueue_req`, `finish_request`,
-`murder_pending` (called in each turn of the loop, at least once a second), `_cap_keepalive`
-(called when it stops), `_keepalive_after`, `handle_error`, and the attributes `poller`,
-`nr_conns`, `worker_connections`, `keepalived_conns`, `wsgi`. Tests hold all of it against real
-sockets.
+It stands on `ugc_api.worker_loop` and these parts of gunicorn 27's ThreadWorker: `enqueue_req`,
+`finish_request` (keeps a connection alive), `murder_pending` (called in each round of the loop, at
+least once a second), `_cap_keepalive` (called when it stops), `_keepalive_after`, `handle_error`,
+and the attributes `poller`, `nr_conns`, `worker_connections`, `keepalived_conns`, `wsgi`. Tests
+hold all of it against real sockets.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import selectors
 import socket
 import time
 from collections import Counter
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -36,11 +37,11 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]
 from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
     STOP_KEEPALIVE_LINGER,
-    ThreadWorker,
 )
 
 from ugc_api.arrival import Arrival, Progress
 from ugc_api.worker_io import AnswerSocket, RequestSource
+from ugc_api.worker_loop import LoopWorker
 
 _RECEIVE_BYTES = 256 * 1024
 _SMALL_BYTES = 16 * 1024
@@ -49,6 +50,10 @@ _LINGER_S = 2.0
 _SPARED_S = 1.0
 _LINGER_BYTES = 1024 * 1024
 _SAY_EVERY_S = 10.0
+
+
+_KEPT: Future[bool] = Future()
+_KEPT.set_result(True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +77,7 @@ class Limits:
     stop_read_s: float
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+class Worker(LoopWorker):
     """See the module. A subclass sets `limits`.
 
     Of gunicorn's connection objects these attributes are ours: `arrival`, `source`, `rest` (what
@@ -106,7 +111,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             conn.polled = False
         conn.arrival = Arrival(self.limits.max_body_bytes)
         conn.held = 0
-        conn.sock.setblocking(False)
         self._arriving[conn] = time.monotonic() + self._read_timeout_s
         rest, conn.rest = conn.rest, b""
         if rest:
@@ -156,7 +160,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._leave_arriving(conn)
         conn.held = held
         self._held_bytes += held
-        super().enqueue_req(conn)
+        self.begin_soon(conn)
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
         # Behind half a request the next one cannot be found.
@@ -164,38 +168,34 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     # An answer goes.
 
-    def finish_request(self, conn: Any, fs: Any) -> None:
-        """Called when the thread is done with it."""
+    def answer(self, conn: Any, keep: bool) -> None:
+        """See LoopWorker."""
         self._release(conn)
+        _send(conn)
         if not conn.sock.unsent:
-            self._conclude(conn, fs)
+            self._conclude(conn, keep)
             return
-        conn.outcome = fs
+        conn.keep = keep
         conn.held = sum(map(len, conn.sock.unsent))
         self._held_bytes += conn.held
         self._departing[conn] = time.monotonic() + self.limits.write_timeout_s
-        self._flush(conn, conn.sock)
+        self._poll(conn, selectors.EVENT_WRITE, self._flush)
         self._keep_within_limit()
 
     def _flush(self, conn: Any, _sock: Any) -> None:
-        try:
-            conn.sock.flush()
-        except OSError:
-            conn.sock.unsent.clear()
+        _send(conn)
         if conn.sock.unsent:
-            self._poll(conn, selectors.EVENT_WRITE, self._flush)
             return
         self._leave_departing(conn)
-        self._conclude(conn, conn.outcome)
+        self._conclude(conn, conn.keep)
 
-    def _conclude(self, conn: Any, fs: Any) -> None:
-        keep = not fs.cancelled() and fs.exception() is None and fs.result()
+    def _conclude(self, conn: Any, keep: bool) -> None:
         if not keep:
             self._linger(conn)
         elif conn.rest:
             self.enqueue_req(conn)
         else:
-            super().finish_request(conn, fs)
+            self.finish_request(conn, _KEPT)
 
     # A connection ends.
 
@@ -290,7 +290,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _linger(self, conn: Any) -> None:
         """Close when the client has: closing with bytes unread could destroy the answer."""
         try:
-            conn.sock.setblocking(False)
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self._end(conn)
@@ -357,9 +356,14 @@ _STATUS_OF = {
 
 
 def _say(conn: Any, said: bytes) -> None:
-    """Send from the main loop, which must not end with a client that has gone."""
+    conn.sock.sendall(said)
+    _send(conn)
+
+
+def _send(conn: Any) -> None:
+    """Send what the kernel takes. The main loop must not end with a client that has gone."""
     try:
-        conn.sock.sendall(said)
+        conn.sock.flush()
     except OSError:
         conn.sock.unsent.clear()
 

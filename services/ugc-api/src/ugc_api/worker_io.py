@@ -1,4 +1,4 @@
-"""What a thread of the worker reads from and writes to, so that it never waits for a client."""
+"""What a request is read from and its answer written to, so that neither waits for a client."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ from typing import Any
 
 
 class AnswerSocket(socket.socket):
-    """Takes all of an answer at once, and keeps what the kernel has no room for."""
+    """Keeps what is answered until it is flushed, and never blocks."""
 
     __slots__ = ("unsent",)
 
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(fileno=accepted.detach())
+        super().setblocking(False)
         self.unsent: deque[memoryview] = deque()
 
+    def setblocking(self, flag: bool) -> None:
+        """Does nothing: gunicorn calls it again and again around each request."""
+
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Return at once; the main loop sends the rest."""
+        """Return at once: head and body go together, when the main loop flushes."""
         del flags
-        view = memoryview(data)
-        self.unsent.append(view)
-        self.flush()
+        self.unsent.append(memoryview(data))
 
     def flush(self) -> None:
         """Send what the kernel takes now. Raises OSError."""
+        if len(self.unsent) > 1:
+            answer = memoryview(b"".join(self.unsent))
+            self.unsent.clear()
+            self.unsent.append(answer)
         while self.unsent:
             view = self.unsent[0]
             try:

@@ -12,8 +12,10 @@ from ugc_settings import load
 from ugc_api.adapters.kafka import KafkaSink
 from ugc_api.http.app import create_app
 from ugc_api.settings import Settings
+from ugc_api.turns import Turns
 
 _settings = load(Settings, os.environ)
+_turns = Turns()
 sink = KafkaSink(
     _settings.kafka.librdkafka(),
     topics=[family.topic_of(_settings.kafka.kafka_topic_prefix) for family in FAMILIES],
@@ -21,7 +23,8 @@ sink = KafkaSink(
     linger_ms=_settings.kafka_linger_ms,
     queue_max_records=_settings.kafka_queue_max_records,
     queue_max_kbytes=_settings.kafka_queue_max_kbytes,
-    # One thread in four stays free for probes and for refusing in time.
-    max_stalled=_settings.api_threads * 3 // 4,
+    # One place in four stays free for probes and for refusing in time.
+    max_stalled=_settings.api_concurrency * 3 // 4,
+    turns=_turns,
 )
-app = create_app(_settings, sink)
+app = create_app(_settings, sink, turns=_turns)

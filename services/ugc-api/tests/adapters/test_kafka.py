@@ -2,6 +2,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +12,8 @@ import pytest
 from contract_event_sink import DEADLINE_S, EventSinkContract, batch
 from ugc_api.adapters.kafka import KafkaSink
 from ugc_api.adapters.memory import Stored
-from ugc_api.ports import SinkUnavailable
+from ugc_api.ports import Batch, SinkUnavailable
+from ugc_api.turns import Turns
 from ugc_local.kafka.client import Topic
 from ugc_local.ports import free_ports
 from ugc_local.testing import KafkaService
@@ -84,6 +88,68 @@ def refused() -> bytes:
 @pytest.mark.integration
 class TestKafkaSink(EventSinkContract):
     pass
+
+
+class InTurns:
+    """Publishes as the worker does: every caller's batch in a turn, all turns in one thread."""
+
+    def __init__(self, sink: KafkaSink, turns: Turns) -> None:
+        self.sink = sink
+        self.turns = turns
+        self.calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self.closing = False
+        self.loop = threading.Thread(target=self._loop)
+        self.loop.start()
+
+    def publish(self, batch: Batch, deadline_s: float) -> None:
+        self._call(lambda: self.sink.publish(batch, deadline_s))
+
+    def not_ready(self) -> str | None:
+        return str(reason) if (reason := self._call(self.sink.not_ready)) else None
+
+    def broken(self) -> str | None:
+        return self.sink.broken()
+
+    def close(self, timeout_s: float) -> int:
+        self.closing = True
+        self.loop.join()
+        return self.sink.close(timeout_s)
+
+    def _call(self, call: Callable[[], Any]) -> Any:
+        done: Future[Any] = Future()
+        self.calls.put((call, done))
+        return done.result(60)
+
+    def _loop(self) -> None:
+        while not self.closing:
+            with suppress(Empty):
+                self.turns.begin(_answer, self.calls.get(timeout=self.turns.pause_s(0.05)))
+            self.turns.resume()
+
+
+def _answer(asked: tuple[Callable[[], Any], Future[Any]]) -> None:
+    call, done = asked
+    try:
+        done.set_result(call())
+    except SinkUnavailable as error:
+        done.set_exception(error)
+
+
+@pytest.mark.integration
+class TestKafkaSinkInTurns(EventSinkContract):
+    @pytest.fixture
+    def sink(self, kafka: KafkaService, topic: str) -> Iterator[InTurns]:
+        turns = Turns()
+        sink = InTurns(make_sink(kafka.bootstrap_servers, topic, turns=turns), turns)
+        yield sink
+        sink.close(5)
+
+    @pytest.fixture
+    def lost_sink(self, nowhere: str) -> Iterator[InTurns]:
+        turns = Turns()
+        sink = InTurns(make_sink(nowhere, "t", turns=turns, delivery_timeout_ms=2000), turns)
+        yield sink
+        sink.close(0.1)
 
 
 @pytest.mark.integration

@@ -1,8 +1,9 @@
 """The sink that writes to Kafka; the one module here that imports its driver.
 
-Many threads publish, each waits for its own records; one thread polls, so delivery reports come
-from a single place and need no lock. A record counts as stored when all in-sync replicas have it
-(`acks=all`), and the producer's own retries store it once (`enable.idempotence`).
+Many callers publish, each waits for its own records; one polls, the loop that gives requests
+their turns or else a thread, so delivery reports come from a single place and need no lock. A
+record counts as stored when all in-sync replicas have it (`acks=all`), and the producer's own
+retries store it once (`enable.idempotence`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ugc_api.patience import Patience
 from ugc_api.ports import Batch, Record, SinkUnavailable
+from ugc_api.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class KafkaSink:
         linger_ms: how long a record waits for others to share its batch.
         queue_max_records, queue_max_kbytes: bounds of what is not acknowledged yet.
         max_stalled: how many callers may wait while Kafka acknowledges nothing.
+        turns: of requests that have turns; others wait in their threads.
         monotonic: the clock, seconds.
     """
 
@@ -51,8 +54,10 @@ class KafkaSink:
         queue_max_records: int,
         queue_max_kbytes: int,
         max_stalled: int,
+        turns: Turns | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._turns = turns or Turns()
         self._topics = frozenset(topics)
         self._monotonic = monotonic
         self._patience = Patience(max_stalled, _STALL_S, monotonic)
@@ -80,8 +85,9 @@ class KafkaSink:
         }
         self._producer = Producer(config)
         self._closing = threading.Event()
-        self._poller = threading.Thread(target=self._poll, name="kafka-delivery", daemon=True)
-        self._poller.start()
+        self._poller: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._turns.ask(self._take_reports)
 
     def publish(self, batch: Batch, deadline_s: float) -> None:
         """See EventSink."""
@@ -91,12 +97,15 @@ class KafkaSink:
             raise SinkUnavailable("broken")
         if not self._patience.enter():
             raise SinkUnavailable("stalled")
-        delivery = _Delivery(len(batch.records))
+        if self._poller is None and not self._turns.now():
+            self._start_poller()
+        signal = self._turns.signal()
+        delivery = _Delivery(len(batch.records), signal.set)
         gave_up = False
         try:
             self._enqueue(batch, delivery.report)
             end = self._monotonic() + deadline_s
-            while not delivery.wait(min(self._patience.stall_s, end - self._monotonic())):
+            while not signal.wait(min(self._patience.stall_s, end - self._monotonic())):
                 if self._monotonic() >= end:
                     raise SinkUnavailable("timed_out", stored=delivery.places_in(batch.records))
                 if self._patience.leave_if_stalled():
@@ -111,7 +120,7 @@ class KafkaSink:
 
     def not_ready(self) -> str | None:
         """See EventSink. What Kafka said is remembered for a few seconds."""
-        return self._fatal or self._readiness.reason()
+        return self._fatal or self._turns.elsewhere(self._readiness.reason)
 
     def broken(self) -> str | None:
         """See EventSink."""
@@ -121,7 +130,8 @@ class KafkaSink:
         """See EventSink."""
         end = self._monotonic() + timeout_s
         self._closing.set()
-        self._poller.join(timeout_s)
+        if self._poller is not None:
+            self._poller.join(timeout_s)
         return self._producer.flush(max(0.0, end - self._monotonic()))
 
     def _enqueue(self, batch: Batch, report: Callable[[KafkaError | None, Message], None]) -> None:
@@ -136,6 +146,18 @@ class KafkaSink:
             raise SinkUnavailable("queue_full") from error
         except KafkaException as error:
             raise SinkUnavailable(_cause(error.args[0])) from error
+
+    def _take_reports(self) -> None:
+        """In each round of the loop that gives turns, so that the loop needs no waking."""
+        self._producer.poll(0)
+
+    def _start_poller(self) -> None:
+        with self._starting:
+            if self._poller is None:
+                self._poller = threading.Thread(
+                    target=self._poll, name="kafka-delivery", daemon=True
+                )
+                self._poller.start()
 
     def _poll(self) -> None:
         while not self._closing.is_set():
@@ -160,17 +182,15 @@ class KafkaSink:
 
 
 class _Delivery:
-    """What became of one caller's records. Reports come from the polling thread alone."""
+    """What became of one caller's records. Reports come from one thread alone."""
 
     __slots__ = ("_done", "_left", "error", "stored")
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, done: Callable[[], None]) -> None:
         self._left = count
+        self._done = done
         self.stored: list[bytes | None] = []
         self.error: KafkaError | None = None
-        # A third of the cost of an Event, and there is one caller to wake.
-        self._done = threading.Lock()
-        self._done.acquire()
 
     def report(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
@@ -179,11 +199,7 @@ class _Delivery:
             self.error = error
         self._left -= 1
         if not self._left:
-            self._done.release()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Whether everything has been reported; asked again after True it never returns."""
-        return self._done.acquire(timeout=max(0.0, timeout_s))
+            self._done()
 
     def places_in(self, records: Sequence[Record]) -> list[int]:
         """Which records are stored. A report names its record by the value alone."""

@@ -7,10 +7,16 @@ from ugc_api.auth.keys import KeyRing
 from ugc_api.auth.sources import from_jwks, from_pem
 from ugc_api.auth.tokens import TokenPolicy, TokenVerifier
 from ugc_api.settings import Settings
+from ugc_api.turns import Turns
 
 
-def build_verifier(settings: Settings) -> TokenVerifier:
-    """The verifier that the settings describe; close it when it is not needed any more."""
+def build_verifier(settings: Settings, turns: Turns | None = None) -> TokenVerifier:
+    """The verifier that the settings describe; close it when it is not needed any more.
+
+    Args:
+        settings: those of tokens and keys.
+        turns: of requests; None where each has a thread.
+    """
     secret = settings.jwt_secret.reveal().encode()
     read = None
     if settings.jwt_jwks:
@@ -18,7 +24,10 @@ def build_verifier(settings: Settings) -> TokenVerifier:
     elif settings.jwt_public_key_file:
         read = from_pem(settings.jwt_public_key_file)
     keys = KeyRing(
-        [secret_key(secret)] if secret else [], read, every_s=float(settings.jwt_refresh_s)
+        [secret_key(secret)] if secret else [],
+        read,
+        every_s=float(settings.jwt_refresh_s),
+        turns=turns,
     )
     policy = TokenPolicy(
         algorithms=tuple(settings.jwt_algorithms.split(",")),

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jwt
@@ -18,12 +19,15 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.algorithms import HMACAlgorithm
 
 ALGORITHMS = ("HS256", "RS256", "ES256", "EdDSA")
 MIN_RSA_BITS = 2048
 """RFC 7518, section 3.3."""
 MAX_HEADER_CHARS = 2048
 MAX_KEYS = 64
+_HEADERS = 128
+"""Remembered: the tokens of one key have the same header."""
 
 _PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 # The public members of each kind of key; a private one that was published by mistake is dropped.
@@ -58,7 +62,7 @@ class Key(NamedTuple):
 
     kid: str | None
     algorithm: str
-    material: bytes | _PublicKey
+    material: jwt.PyJWK | _PublicKey
     identity: tuple[object, ...]
 
     def __repr__(self) -> str:
@@ -72,9 +76,28 @@ class Header(NamedTuple):
     kid: str | None
 
 
+class _CheckedHmac(HMACAlgorithm):
+    """HS256 with a key that was looked at once; the library looks at it for each token.
+
+    It tries each time to read the secret as every kind of public key and as JSON: half of what
+    verifying a token costs.
+    """
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        """See the library."""
+        return key.encode() if isinstance(key, str) else key
+
+
 def secret_key(secret: bytes) -> Key:
-    """The key of HS256."""
-    return Key(None, "HS256", secret, ("HS256",))
+    """The key of HS256. Raises KeyMaterialError where it is a key of another kind."""
+    try:
+        checked = HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    except jwt.InvalidKeyError as error:
+        raise KeyMaterialError("not a secret but a key of another kind") from error
+    text = base64.urlsafe_b64encode(checked).rstrip(b"=").decode()
+    material = jwt.PyJWK({"kty": "oct", "k": text}, "HS256")
+    material.Algorithm = _CheckedHmac(_CheckedHmac.SHA256)
+    return Key(None, "HS256", material, ("HS256",))
 
 
 def pem_keys(pem: bytes) -> list[Key]:
@@ -117,6 +140,11 @@ def read_header(token: str) -> Header:
     part, dot, _ = token.partition(".")
     if not dot or len(part) > MAX_HEADER_CHARS:
         raise BadTokenError("not a JWT")
+    return _header(part)
+
+
+@lru_cache(_HEADERS)
+def _header(part: str) -> Header:
     try:
         text = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
         header = json.loads(text, object_pairs_hook=_unique)

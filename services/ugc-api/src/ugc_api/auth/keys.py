@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ugc_api.auth.jose import Header, Key, KeyMaterialError
+from ugc_api.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class KeyRing:
         fixed: keys that never change.
         read: the changing ones, anew; raises KeyMaterialError or OSError. None: there are none.
         every_s: how often the source is read.
+        turns: of requests, others of which go on while some wait for newer keys.
         monotonic: the clock, seconds.
     """
 
@@ -66,12 +68,14 @@ class KeyRing:
         read: Callable[[], Sequence[Key]] | None = None,
         *,
         every_s: float = 300.0,
+        turns: Turns | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.current = KeySet(fixed)
         self._fixed = tuple(fixed)
         self._read = read
         self._every_s = every_s
+        self._turns = turns or Turns()
         self._monotonic = monotonic
         self._changed = threading.Condition()
         self._readings = 0
@@ -102,17 +106,19 @@ class KeyRing:
         if not self._waiting.acquire(blocking=False):
             return self.current
         try:
-            with self._changed:
-                due = self._monotonic() - self._read_at >= LOOK_AGAIN_S
-                if not due and not self._wanted:
-                    return self.current
-                self._wanted = True
-                seen = self._readings
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._readings > seen or self._closing, WAIT_S)
+            due = self._monotonic() - self._read_at >= LOOK_AGAIN_S
+            if due or self._wanted:
+                self._turns.elsewhere(self._await_reading)
         finally:
             self._waiting.release()
         return self.current
+
+    def _await_reading(self) -> None:
+        with self._changed:
+            self._wanted = True
+            seen = self._readings
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._readings > seen or self._closing, WAIT_S)
 
     def close(self) -> None:
         """Stop following the source."""

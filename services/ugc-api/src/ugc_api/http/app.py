@@ -29,6 +29,7 @@ from ugc_api.openapi import document
 from ugc_api.ports import EventSink
 from ugc_api.rate_limit import Allowance
 from ugc_api.settings import Settings
+from ugc_api.turns import Turns
 
 _DAY_MS = 86_400_000
 
@@ -37,6 +38,7 @@ def create_app(
     settings: Settings,
     sink: EventSink,
     *,
+    turns: Turns | None = None,
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     new_event_id: Callable[[], UUID] | None = None,
     timer_s: Callable[[], float] = time.perf_counter,
@@ -46,6 +48,7 @@ def create_app(
     Args:
         settings: all of them.
         sink: where events go; the caller closes it.
+        turns: in which requests are handled; None where each has a thread.
         clock_ms: the server's clock, ms since the epoch.
         new_event_id: ids for events that came without one; by default UUIDv7 of `clock_ms`.
         timer_s: measures how long requests take.
@@ -59,9 +62,10 @@ def create_app(
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=0
         )
     metrics = Metrics()
-    # For the server, which has things to count that no request gets to know.
+    # For the server: it has things to count that no request gets to know, and gives the turns.
     app.extensions["ugc_api.metrics"] = metrics
-    tokens = build_verifier(settings)
+    app.extensions["ugc_api.turns"] = turns = turns or Turns()
+    tokens = build_verifier(settings, turns)
     new_event_id = new_event_id or (lambda: uuid7(clock_ms(), secrets.randbits(RANDOM_BITS)))
     ingest = Ingest(
         topic_prefix=settings.kafka.kafka_topic_prefix,
