@@ -141,6 +141,14 @@ def test_too_large(sink: MemorySink) -> None:
     problem(post(client, b" " * 1024), 400, "not-json")
 
 
+def test_less_than_was_promised_is_refused(client: FlaskClient, sink: MemorySink) -> None:
+    body = json.dumps(tick()).encode()
+    promised = {"CONTENT_LENGTH": str(len(body) + 1)}
+    response = client.post("/v1/events", data=body, headers=headers(), environ_overrides=promised)
+    assert response.status_code == 400
+    assert sink.records == []
+
+
 def test_unavailable(client: FlaskClient, sink: MemorySink) -> None:
     sink.capacity = 0
     response = post(client, tick())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import request
+from werkzeug.exceptions import ClientDisconnected
 
 from ugc_api.bodies import expand
 from ugc_api.http.problems import MediaTypeError
@@ -39,5 +40,12 @@ class Bodies:
         return body
 
     def _expanded(self) -> bytes:
-        body = request.get_data(cache=False)
+        length = request.content_length
+        if length is not None and length <= self._max_bytes:
+            # Flask's own way reads piece by piece; here the server has all of it already.
+            body = request.environ["wsgi.input"].read(length)
+            if len(body) < length:
+                raise ClientDisconnected
+        else:
+            body = request.get_data(cache=False)
         return expand(body, request.headers.get("Content-Encoding", ""), self._max_bytes)
