@@ -67,7 +67,7 @@ SERVICES = (
     Chart(
         "ugc-api",
         ugc_api.settings.Settings,
-        frozenset({*KAFKA, "API_BIND", "JWT_PUBLIC_KEY_FILE"}),
+        frozenset({*KAFKA, "API_BIND", "JWT_PUBLIC_KEY_FILE", "JWT_SECRET_FILE"}),
     ),
     Chart(
         "etl",

@@ -55,6 +55,7 @@ def test_what_is_wrong_is_named(changes: dict[str, str], names: list[str]) -> No
         ({"JWT_SECRET": "-----BEGIN PUBLIC KEY-----" + "x" * 32}, "no secret"),
         ({"JWT_SECRET": ""}, "none is set"),
         ({"JWT_JWKS": "/a", "JWT_PUBLIC_KEY_FILE": "/b"}, "one of them"),
+        ({"JWT_SECRET_FILE": "/a"}, "one of them"),
         ({"JWT_ALGORITHMS": "none"}, "JWT_ALGORITHMS"),
         ({"JWT_ALGORITHMS": "HS256,"}, "JWT_ALGORITHMS"),
     ],

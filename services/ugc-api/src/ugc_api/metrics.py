@@ -61,6 +61,13 @@ class Metrics:
             ["limit"],
             registry=self._registry,
         )
+        self._keys_stale = Gauge(
+            "ugc_api_keys_stale",
+            "1 while the keys of a source cannot be read and its last good ones stay in use, else "
+            "0; by the setting that names the source.",
+            ["source"],
+            registry=self._registry,
+        )
         self._events = Counter(
             "ugc_api_events",
             "Events, by family and outcome: accepted (Kafka acknowledged them) or unavailable "
@@ -107,6 +114,10 @@ class Metrics:
     def rate_limited(self, limit: str) -> None:
         """A viewer has used up this limit."""
         self._rate_limited.labels(limit).inc()
+
+    def keys_read(self, source: str, succeeded: bool) -> None:
+        """The keys of this source have been read, or could not be."""
+        self._keys_stale.labels(source).set(not succeeded)
 
     def accepted(self, families: Mapping[str, int]) -> None:
         """Kafka has acknowledged these many events of each family."""

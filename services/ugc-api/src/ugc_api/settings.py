@@ -23,10 +23,17 @@ class Settings:
         Secret,
         Meta(description="key of the tokens' HS256 signature, at least 32 bytes; empty: none"),
     ] = _NONE
+    jwt_secret_file: Annotated[
+        str,
+        Meta(
+            description="the same in a file that may change and hold several: one a line, or a "
+            "JSON Web Key Set of kind oct"
+        ),
+    ] = ""
     jwt_public_key_file: Annotated[
         str,
         Meta(
-            description="PEM file of the public key that verifies tokens: RSA (RS256), "
+            description="PEM file of the public keys that verify tokens: RSA (RS256), "
             "P-256 (ES256) or Ed25519 (EdDSA)"
         ),
     ] = ""
@@ -37,8 +44,8 @@ class Settings:
     jwt_refresh_s: Annotated[
         int,
         Meta(
-            description="how often JWT_PUBLIC_KEY_FILE or JWT_JWKS is read again, in seconds; "
-            "as long may a key that its issuer has withdrawn stay in use",
+            description="how often JWT_JWKS is read again, in seconds; as long may a key that its "
+            "issuer has withdrawn stay in use. Files are read at least every 10 s",
             ge=1,
         ),
     ] = 300
@@ -194,8 +201,12 @@ class Settings:
         secret = self.jwt_secret.reveal()
         if self.jwt_public_key_file and self.jwt_jwks:
             raise ValueError("JWT_PUBLIC_KEY_FILE and JWT_JWKS: set one of them")
-        if not (secret or self.jwt_public_key_file or self.jwt_jwks):
-            raise ValueError("JWT_SECRET, JWT_PUBLIC_KEY_FILE, JWT_JWKS: none is set")
+        if secret and self.jwt_secret_file:
+            raise ValueError("JWT_SECRET and JWT_SECRET_FILE: set one of them")
+        if not (secret or self.jwt_secret_file or self.jwt_public_key_file or self.jwt_jwks):
+            raise ValueError(
+                "JWT_SECRET, JWT_SECRET_FILE, JWT_PUBLIC_KEY_FILE, JWT_JWKS: none is set"
+            )
         if secret and len(secret.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"JWT_SECRET: shorter than {MIN_SECRET_BYTES} bytes")
         if "-----BEGIN" in secret:

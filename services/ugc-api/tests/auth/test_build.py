@@ -1,4 +1,5 @@
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,15 @@ from ugc_api.auth import TokenVerifier, UnauthorizedError, build_verifier
 from ugc_settings import Secret
 
 
-def ready(verifier: TokenVerifier) -> TokenVerifier:
-    end = time.monotonic() + 10
-    while verifier.not_ready():
-        assert time.monotonic() < end, verifier.not_ready()
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
         time.sleep(0.005)
+
+
+def ready(verifier: TokenVerifier) -> TokenVerifier:
+    until(lambda: verifier.not_ready() is None)
     return verifier
 
 
@@ -33,6 +38,27 @@ def test_keys_come_from_a_file(tmp_path: Path, algorithm: str, given: str) -> No
             verifier.user_id(f"Bearer {token()}")
     finally:
         verifier.close()
+
+
+def test_secrets_come_from_a_file_and_their_readings_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "secrets"
+    told: list[tuple[str, bool]] = []
+    verifier = build_verifier(
+        settings(jwt_secret=Secret(), jwt_secret_file=str(path), jwt_refresh_s=1),
+        on_reading=lambda source, succeeded: told.append((source, succeeded)),
+    )
+    try:
+        until(lambda: told == [("JWT_SECRET_FILE", False)])
+        assert "No such file" in str(verifier.not_ready())
+        path.write_text(f"{'o' * 32}\n{SECRET}\n")
+        ready(verifier)
+        for secret in (SECRET, "o" * 32):
+            assert verifier.user_id(f"Bearer {token(secret)}") == USER
+        with pytest.raises(UnauthorizedError):
+            verifier.user_id(f"Bearer {token('x' * 32)}")
+    finally:
+        verifier.close()
+    assert told[-1] == ("JWT_SECRET_FILE", True)
 
 
 def test_without_its_file_it_is_not_ready_and_refuses(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import base64
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from signers import claims, jwk, jwks, pem, private, raw, signed
 from ugc_api.auth.jose import (
     MAX_KEYS,
+    MAX_UNNAMED,
     BadTokenError,
     Header,
     Key,
@@ -17,6 +19,7 @@ from ugc_api.auth.jose import (
     pem_keys,
     read_header,
     secret_key,
+    secret_keys,
 )
 
 PUBLIC = ("RS256", "ES256", "EdDSA")
@@ -109,6 +112,71 @@ def test_a_private_pem_file_is_refused() -> None:
     for wrong in (text, b"", b"-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n"):
         with pytest.raises(KeyMaterialError):
             pem_keys(wrong)
+
+
+def test_a_pem_file_may_hold_several_keys() -> None:
+    old, new = private("RS256", "old"), private("EdDSA", "new")
+    keys = pem_keys(b"the old one\n" + pem(old) + b"\n" + pem(new))
+    assert [key.algorithm for key in keys] == ["RS256", "EdDSA"]
+    assert check(signed("EdDSA", new), keys[1])["sub"] == str(USER)
+    with pytest.raises(KeyMaterialError, match="not a public key"):
+        pem_keys(pem(old) + b"-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n")
+    with pytest.raises(KeyMaterialError, match="half of one"):
+        pem_keys(pem(new) + pem(old)[:-10])
+    with pytest.raises(KeyMaterialError, match="without a name"):
+        pem_keys(pem(new) * (MAX_UNNAMED + 1))
+
+
+def k(secret: bytes) -> str:
+    return base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
+
+
+OLD, NEW = b"o" * 32, b"n" * 33 + b"\xff\xfe"
+
+
+def test_a_file_of_secrets_has_one_a_line() -> None:
+    keys = secret_keys(b"\n" + OLD + b"\r\n  " + NEW + b"\t\n\n")
+    assert [(key.kid, key.algorithm) for key in keys] == [(None, "HS256")] * 2
+    for secret, key in zip((OLD, NEW), keys, strict=True):
+        token = raw(b'{"alg":"HS256"}', json.dumps(claims()).encode(), secret)
+        assert check(token, key)["sub"] == str(USER)
+        with pytest.raises(BadTokenError):
+            check(token, keys[key is keys[0]])
+
+
+def test_a_file_of_secrets_may_be_a_key_set_with_names() -> None:
+    entry = {"kty": "oct", "kid": "new", "k": k(NEW)}
+    keys = secret_keys(b" \n" + jwks({"kty": "oct", "k": k(OLD), "alg": "HS256"}, entry))
+    assert [key.kid for key in keys] == [None, "new"]
+    token = raw(b'{"alg":"HS256","kid":"new"}', json.dumps(claims()).encode(), NEW)
+    assert check(token, keys[1])["sub"] == str(USER)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"", "no key"),
+        (b" \n\n", "no key"),
+        (OLD + b"\nshort", "less than 32 bytes"),
+        (pem(private("RS256")), "less than 32 bytes"),
+        (pem(private("RS256")).replace(b"\n", b" "), "another kind"),
+        (b"\n".join(b"%032d" % n for n in range(MAX_UNNAMED + 1)), "more than 4"),
+        (b"{" + OLD, "not a JSON Web Key Set"),
+        (jwks(), "no key"),
+        (jwks({"kty": "oct", "k": k(b"short")}), "less than 32 bytes"),
+        (jwks({"kty": "oct", "k": "c2Vj cmV0" * 8}), "not base64url"),
+        (jwks({"kty": "oct", "k": "\u00e9" * 50}), "not base64url"),
+        (jwks({"kty": "oct", "k": 1}), "not a text"),
+        (jwks({"kty": "oct"}), "not a text"),
+        (jwks({"kty": "oct", "k": k(OLD), "alg": "HS512"}), "not a key of HS256"),
+        (jwks({"kty": "oct", "k": k(OLD), "use": "enc"}), "not for signatures"),
+        (jwks({"kty": "oct", "k": k(OLD)}, jwk(private("ES256"), "e")), "not a key of HS256"),
+    ],
+)
+def test_a_file_of_secrets_is_refused_whole(text: bytes, why: str) -> None:
+    with pytest.raises(KeyMaterialError, match=why) as caught:
+        secret_keys(text)
+    assert OLD.decode() not in str(caught.value)
 
 
 def test_a_key_shows_nothing_of_itself() -> None:

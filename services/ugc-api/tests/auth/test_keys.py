@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from signers import jwk, jwks, private
+from ugc_api.auth.following import LOOK_AGAIN_S, KeySource
 from ugc_api.auth.jose import Header, Key, KeyMaterialError, jwks_keys, secret_key
-from ugc_api.auth.keys import LOOK_AGAIN_S, MAX_WAITING, KeyRing, KeySet
+from ugc_api.auth.keys import MAX_WAITING, KeyRing, KeySet
 
 
 def key(kid: str | None, algorithm: str = "ES256") -> Key:
@@ -45,7 +46,8 @@ def ring_of() -> Iterator[Callable[..., tuple[KeyRing, Clock]]]:
 
     def make(source: Source, *fixed: Key, every_s: float = 300) -> tuple[KeyRing, Clock]:
         clock = Clock()
-        ring = KeyRing(fixed, source, every_s=every_s, monotonic=clock)
+        followed = KeySource(name="SOURCE", read=source, every_s=every_s)
+        ring = KeyRing(fixed, [followed], monotonic=clock)
         rings.append(ring)
         return ring, clock
 
@@ -163,7 +165,7 @@ def test_the_last_good_keys_stay_while_the_source_fails(
         clock.now_s += LOOK_AGAIN_S
         assert ring.look_for(Header("ES256", "b")) is before
     assert ring.not_ready() is None
-    assert "gone; 1 keys stay in use" in caplog.text
+    assert "SOURCE cannot be read: gone; the last good ones stay in use: 1" in caplog.text
     source.error, source.keys = None, [key("b")]
     clock.now_s += LOOK_AGAIN_S
     assert names(ring.look_for(Header("ES256", "b"))) == {"b"}
@@ -190,6 +192,72 @@ def test_a_withdrawn_key_goes_without_anybody_asking(
     until(lambda: names(ring.current) == {"a", "b"})
     source.keys.pop()
     until(lambda: names(ring.current) == {"a"})
+
+
+@pytest.fixture
+def two() -> Iterator[tuple[KeyRing, Source, Source, Clock]]:
+    """A ring, its public and its shared source, and the clock."""
+    public, shared, clock = Source(key("a")), Source(secret_key(b"s" * 32, "s")), Clock()
+    ring = KeyRing(
+        (),
+        [
+            KeySource(name="PUBLIC", read=public, every_s=300),
+            KeySource(name="SHARED", read=shared, every_s=300, shared=True),
+        ],
+        monotonic=clock,
+    )
+    until(lambda: len(ring.current) == 2)
+    yield ring, public, shared, clock
+    public.open.set()
+    ring.close()
+
+
+def test_an_unknown_name_is_looked_for_where_it_can_be(
+    two: tuple[KeyRing, Source, Source, Clock],
+) -> None:
+    ring, public, shared, clock = two
+    clock.now_s += LOOK_AGAIN_S
+    shared.keys.append(secret_key(b"t" * 32, "t"))
+    assert ring.look_for(Header("HS256", "t")).knows("t")
+    assert (public.readings, shared.readings) == (1, 2)
+    ring.look_for(Header("ES256", "x"))
+    assert (public.readings, shared.readings) == (2, 2)
+
+
+def test_a_slow_source_holds_up_no_other(two: tuple[KeyRing, Source, Source, Clock]) -> None:
+    ring, public, shared, clock = two
+    public.open.clear()
+    clock.now_s += LOOK_AGAIN_S
+    slow = threading.Thread(target=ring.look_for, args=(Header("ES256", "x"),))
+    slow.start()
+    shared.keys = [secret_key(b"t" * 32, "t")]
+    assert ring.look_for(Header("HS256", "t")).knows("t")
+    public.open.set()
+    slow.join(10)
+    assert names(ring.current) == {"a"}
+    assert not ring.current.knows("s")
+
+
+def test_a_source_that_fails_keeps_its_keys_and_the_others_change_theirs(
+    two: tuple[KeyRing, Source, Source, Clock],
+) -> None:
+    ring, public, shared, clock = two
+    public.error, shared.keys = OSError("gone"), [secret_key(b"t" * 32, "t")]
+    clock.now_s += LOOK_AGAIN_S
+    ring.look_for(Header("ES256", "x"))
+    ring.look_for(Header("HS256", "t"))
+    assert public.readings == 2
+    assert names(ring.current) == {"a"}
+    assert ring.current.knows("t")
+    assert not ring.current.knows("s")
+
+
+def test_two_secrets_are_two_keys() -> None:
+    one, other = secret_key(b"s" * 32), secret_key(b"t" * 32)
+    assert KeySet([one]).identity != KeySet([other]).identity
+    assert KeySet([one]).identity == KeySet([secret_key(b"s" * 32)]).identity
+    assert KeySet([one, other]).fitting(Header("HS256", None)) == [one, other]
+    assert KeySet([one, other]).fitting(Header("HS256", "any")) == [one, other]
 
 
 def test_fixed_keys_stay_beside_the_source(ring_of: Callable[..., tuple[KeyRing, Clock]]) -> None:

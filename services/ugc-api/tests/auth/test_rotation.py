@@ -1,13 +1,14 @@
-"""An issuer that changes its keys under a running server."""
+"""Keys that change under a running server: an issuer's, and those of a mounted Secret."""
 
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
-from api_samples import tick
+from api_samples import tick, token
 from gunicorn_process import Server, poll
-from signers import jwk, jwks, private, signed
+from signers import jwk, jwks, pem, private, signed
 from ugc_local.ports import free_ports
 
 
@@ -81,3 +82,86 @@ def test_a_running_server_follows_its_issuer(start: Callable[..., Server], issue
     issuer.document = jwks(jwk(private("ES256", "new"), "new"))
     poll(lambda: not known("old"))
     assert known("new")
+
+
+class MountedSecret:
+    """A volume as the kubelet keeps it: files are links into a directory that is replaced whole."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory = directory
+        self._versions = 0
+        (directory / name).symlink_to(Path("..data") / name)
+        self.path = directory / name
+
+    def put(self, content: bytes) -> None:
+        self._versions += 1
+        version = self._directory / f"..version-{self._versions}"
+        version.mkdir()
+        (version / self.path.name).write_bytes(content)
+        link = self._directory / "..data_tmp"
+        link.symlink_to(version.name)
+        link.rename(self._directory / "..data")
+
+
+def shared(name: str) -> bytes:
+    return name.encode() * 16
+
+
+@pytest.mark.parametrize(
+    ("setting", "material", "bearer"),
+    [
+        ("JWT_SECRET_FILE", shared, lambda name: token(shared(name).decode())),
+        (
+            "JWT_PUBLIC_KEY_FILE",
+            lambda name: pem(private("EdDSA", name)),
+            lambda name: signed("EdDSA", private("EdDSA", name)),
+        ),
+    ],
+)
+def test_keys_are_rotated_in_a_mounted_file(
+    start: Callable[..., Server],
+    tmp_path: Path,
+    setting: str,
+    material: Callable[[str], bytes],
+    bearer: Callable[[str], str],
+) -> None:
+    volume = MountedSecret(tmp_path, "keys")
+    volume.put(material("old"))
+    server = start(
+        f"127.0.0.1:{free_ports(1)[0]}",
+        JWT_SECRET="",
+        JWT_REFRESH_S="1",
+        KAFKA_DELIVERY_TIMEOUT_MS="100",
+        **{setting: str(volume.path)},
+    )
+
+    def known(name: str) -> bool:
+        """Whether the server takes the key's tokens; Kafka is away, so then it says 503."""
+        status = server.post(tick(), Authorization=f"Bearer {bearer(name)}")[0]
+        assert status in (401, 400, 503)
+        return status != 401
+
+    def stale() -> bool:
+        line = f'ugc_api_keys_stale{{source="{setting}"}} 1.0'
+        return line in server.request("GET", "/metrics")[2].splitlines()
+
+    poll(lambda: known("old"))
+    assert not known("new")
+    # Both, then a mistake, then a file that is not there: what was good stays good.
+    volume.put(material("old") + b"\n" + material("new"))
+    poll(lambda: known("new"))
+    for mistake in (material("new") + b"\n" + material("old")[:20], b""):
+        volume.put(mistake)
+        poll(stale)
+        assert known("old")
+        assert known("new")
+        assert "the keys" not in server.request("GET", "/readyz")[2]
+    # The old key goes, and its tokens with it, though the server has verified them before.
+    volume.put(material("new"))
+    poll(lambda: not known("old"))
+    assert known("new")
+    assert not stale()
+    server.process.terminate()
+    said = server.process.communicate(timeout=20)[0]
+    assert f"the keys of {setting} cannot be read" in said
+    assert not [name for name in ("old", "new") if shared(name).decode() in said]

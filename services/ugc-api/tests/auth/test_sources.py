@@ -113,6 +113,9 @@ def test_what_is_not_http_is_told(issuer: Callable[[Answer], str]) -> None:
         sources.from_jwks(issuer(nonsense))()
     with pytest.raises(OSError, match="refused"):
         sources.from_jwks("http://127.0.0.1:1/")()
+    for address in ("http://[::1/", "http://127.0.0.1:port/", "http://a..b/", "http://a\tb/"):
+        with pytest.raises(OSError, match=r"not an address|InvalidURL|not known|resolution"):
+            sources.from_jwks(address)()
 
 
 def test_keys_from_files(tmp_path: Path) -> None:
@@ -121,8 +124,11 @@ def test_keys_from_files(tmp_path: Path) -> None:
     assert [key.kid for key in sources.from_jwks(str(path))()] == ["k"]
     path.write_bytes(pem(private("ES256")))
     assert [key.algorithm for key in sources.from_pem(str(path))()] == ["ES256"]
+    path.write_bytes(b"s" * 32)
+    assert [key.algorithm for key in sources.from_secrets(str(path))()] == ["HS256"]
     path.write_bytes(b" " * (sources.MAX_BYTES + 1))
-    for read in (sources.from_jwks(str(path)), sources.from_pem(str(path))):
+    for kind in (sources.from_jwks, sources.from_pem, sources.from_secrets):
+        read = kind(str(path))
         with pytest.raises(KeyMaterialError, match="more than"):
             read()
     with pytest.raises(OSError, match="No such file"):

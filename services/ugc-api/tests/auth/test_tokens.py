@@ -7,8 +7,9 @@ import pytest
 from api_samples import SECRET, USER, settings, token
 from signers import claims, jwk, jwks, pem, private, raw, signed
 from ugc_api.auth import ForbiddenError, TokenVerifier, UnauthorizedError, build_verifier
+from ugc_api.auth.following import LOOK_AGAIN_S, KeySource
 from ugc_api.auth.jose import Key, jwks_keys, pem_keys, secret_key
-from ugc_api.auth.keys import LOOK_AGAIN_S, KeyRing, KeySet
+from ugc_api.auth.keys import KeyRing, KeySet
 from ugc_api.auth.tokens import (
     MAX_TOKEN_CHARS,
     MAX_TOKENS,
@@ -202,7 +203,8 @@ def test_a_scope_that_does_not_suffice_is_forbidden_every_time(scope: object) ->
 def test_tokens_end_when_their_key_leaves_the_set() -> None:
     known = {"keys": jwks_keys(jwks(jwk(private("ES256", "old"), "old")))}
     now_s = [1000.0]
-    ring = KeyRing((), lambda: known["keys"], monotonic=lambda: now_s[0])
+    source = KeySource(name="SOURCE", read=lambda: known["keys"], every_s=300)
+    ring = KeyRing((), [source], monotonic=lambda: now_s[0])
     verify = TokenVerifier(ring, TokenPolicy()).user_id
     old = f"Bearer {signed('ES256', private('ES256', 'old'), 'old')}"
     new = f"Bearer {signed('ES256', private('ES256', 'new'), 'new')}"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,17 +23,23 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
 
-ALGORITHMS = ("HS256", "RS256", "ES256", "EdDSA")
+from ugc_api.settings import MIN_SECRET_BYTES
+
+SHARED = "HS256"
+ALGORITHMS = (SHARED, "RS256", "ES256", "EdDSA")
 MIN_RSA_BITS = 2048
 """RFC 7518, section 3.3."""
 MAX_HEADER_CHARS = 2048
 MAX_KEYS = 64
+MAX_UNNAMED = 4
+"""Of one file: each may have signed any token, so all are tried. Old, present, next, and one."""
 _HEADERS = 128
 """Remembered: the tokens of one key have the same header."""
 
 _PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 # The public members of each kind of key; a private one that was published by mistake is dropped.
 _MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+_PEM = re.compile(rb"-----BEGIN [A-Z ]*PUBLIC KEY-----.*?-----END [A-Z ]*PUBLIC KEY-----", re.S)
 
 
 class KeyMaterialError(ValueError):
@@ -88,27 +96,46 @@ class _CheckedHmac(HMACAlgorithm):
         return key.encode() if isinstance(key, str) else key
 
 
-def secret_key(secret: bytes) -> Key:
-    """The key of HS256. Raises KeyMaterialError where it is a key of another kind."""
+def secret_key(secret: bytes, kid: str | None = None) -> Key:
+    """A key of HS256. Raises KeyMaterialError where it is short or a key of another kind."""
+    if len(secret) < MIN_SECRET_BYTES:
+        raise KeyMaterialError(f"a secret of less than {MIN_SECRET_BYTES} bytes")
     try:
         checked = HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
     except jwt.InvalidKeyError as error:
         raise KeyMaterialError("not a secret but a key of another kind") from error
     text = base64.urlsafe_b64encode(checked).rstrip(b"=").decode()
-    material = jwt.PyJWK({"kty": "oct", "k": text}, "HS256")
+    material = jwt.PyJWK({"kty": "oct", "k": text}, SHARED)
     material.Algorithm = _CheckedHmac(_CheckedHmac.SHA256)
-    return Key(None, "HS256", material, ("HS256",))
+    return Key(kid, SHARED, material, (kid, SHARED, hashlib.sha256(secret).digest()))
+
+
+def secret_keys(text: bytes) -> list[Key]:
+    """The keys of HS256 in a file: one secret a line, or a JSON Web Key Set of kind `oct`.
+
+    Blanks around a line are not part of its secret. Raises KeyMaterialError where any of the keys
+    cannot be used: a file half written or mistyped is no new set of keys.
+    """
+    if text.lstrip().startswith(b"{"):
+        keys = [_shared_jwk(entry) for entry in _entries(text)]
+    else:
+        lines = [line.strip() for line in text.splitlines()]
+        keys = [secret_key(line) for line in lines if line]
+    return _few(keys)
 
 
 def pem_keys(pem: bytes) -> list[Key]:
-    """The public key of a PEM file. Raises KeyMaterialError."""
+    """The public keys of a PEM file, one or several. Raises KeyMaterialError."""
     if b"PRIVATE KEY" in pem:
         raise KeyMaterialError("a private key; this service needs the public one only")
+    blocks = _PEM.findall(pem)
+    if pem.count(b"-----BEGIN") != len(blocks):
+        raise KeyMaterialError("not a public key in PEM, or half of one")
     try:
-        public = load_pem_public_key(pem)
+        public = [load_pem_public_key(block) for block in blocks]
     except (ValueError, UnsupportedAlgorithm) as error:
         raise KeyMaterialError("not a public key in PEM") from error
-    return [_public_key(None, public)]
+    return _few([_public_key(None, key) for key in public])
 
 
 def jwks_keys(document: bytes) -> list[Key]:
@@ -117,15 +144,9 @@ def jwks_keys(document: bytes) -> list[Key]:
     Keys for encryption, shared secrets and unsupported kinds are not usable. Raises
     KeyMaterialError where the document is not a key set or no key of it is usable.
     """
-    try:
-        entries = json.loads(document)["keys"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise KeyMaterialError("not a JSON Web Key Set") from error
-    if not isinstance(entries, list):
-        raise KeyMaterialError("not a JSON Web Key Set")
     keys = []
     refusals = []
-    for entry in entries[:MAX_KEYS]:
+    for entry in _entries(document):
         try:
             keys.append(_jwk(entry))
         except KeyMaterialError as error:
@@ -194,18 +215,59 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _jwk(entry: object) -> Key:
+def _entries(document: bytes) -> list[Any]:
+    """The first MAX_KEYS entries of a JSON Web Key Set (RFC 7517)."""
+    try:
+        entries = json.loads(document)["keys"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise KeyMaterialError("not a JSON Web Key Set") from error
+    if not isinstance(entries, list):
+        raise KeyMaterialError("not a JSON Web Key Set")
+    return entries[:MAX_KEYS]
+
+
+def _few(keys: list[Key]) -> list[Key]:
+    """The keys of a file that is the operator's own."""
+    if not keys:
+        raise KeyMaterialError("no key in it")
+    if sum(key.kid is None for key in keys) > MAX_UNNAMED:
+        raise KeyMaterialError(f"more than {MAX_UNNAMED} keys without a name")
+    return keys
+
+
+def _kid(entry: object) -> tuple[Mapping[str, Any], str | None]:
+    """An entry that may verify signatures, and its name."""
     if not isinstance(entry, Mapping):
         raise KeyMaterialError("an entry is not an object")
-    kind, kid, operations = entry.get("kty"), entry.get("kid"), entry.get("key_ops", ["verify"])
-    members = _MEMBERS.get(kind) if isinstance(kind, str) else None
-    if members is None:
-        raise KeyMaterialError("kty is not RSA, EC or OKP")
+    kid, operations = entry.get("kid"), entry.get("key_ops", ["verify"])
     able = isinstance(operations, list) and "verify" in operations
     if entry.get("use", "sig") != "sig" or not able:
         raise KeyMaterialError("not for signatures")
     if not isinstance(kid, str | None):
         raise KeyMaterialError("kid is not a text")
+    return entry, kid
+
+
+def _shared_jwk(given: object) -> Key:
+    entry, kid = _kid(given)
+    if entry.get("kty") != "oct" or entry.get("alg", SHARED) != SHARED:
+        raise KeyMaterialError(f"not a key of {SHARED}")
+    text = entry.get("k")
+    if not isinstance(text, str):
+        raise KeyMaterialError("k is not a text")
+    try:
+        secret = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise KeyMaterialError("k is not base64url") from error
+    return secret_key(secret, kid)
+
+
+def _jwk(given: object) -> Key:
+    entry, kid = _kid(given)
+    kind = entry.get("kty")
+    members = _MEMBERS.get(kind) if isinstance(kind, str) else None
+    if members is None:
+        raise KeyMaterialError("kty is not RSA, EC or OKP")
     public = {"kty": kind} | {name: entry.get(name) for name in members}
     try:
         loaded = jwt.PyJWK(public, _algorithm_named(public)).key

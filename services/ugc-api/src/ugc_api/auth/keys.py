@@ -1,8 +1,8 @@
-"""The keys that are accepted now, and how they follow their source.
+"""The keys that are accepted now.
 
-A request never fetches keys. A thread reads the source again and again; while it cannot, the last
-good set stays. A token that names an unknown key asks that thread to look sooner, at most once in
-a while, and a few requests may wait for what it finds.
+A request never fetches keys: threads follow their sources (`following`). A token that names an
+unknown key asks for a look at the source, at most once in a while, and a few requests may wait
+for what it finds.
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from ugc_api.auth.jose import Header, Key, KeyMaterialError
+from ugc_api.auth.following import Follower, KeySource
+from ugc_api.auth.jose import SHARED, Header, Key
 from ugc_api.turns import Turns
 
 _log = logging.getLogger(__name__)
 
-LOOK_AGAIN_S = 10.0
-"""No unknown key makes the source be read within this of the last reading."""
-WAIT_S = 2.0
-_HURRY_S = 2.0
 MAX_WAITING = 4
 
 
@@ -52,46 +49,45 @@ class KeySet:
 
 
 class KeyRing:
-    """The keys of one service: those that stay, and those that a source may change.
+    """The keys of one service: those that stay, and those that sources may change.
 
     Args:
         fixed: keys that never change.
-        read: the changing ones, anew; raises KeyMaterialError or OSError. None: there are none.
-        every_s: how often the source is read.
+        sources: of the others; each is read by a thread of its own, so that a slow one holds up
+            no other.
+        on_reading: called after each reading, with the source's name and whether it succeeded.
         turns: of requests, others of which go on while some wait for newer keys.
         monotonic: the clock, seconds.
+
+    Attributes:
+        current: all keys that are accepted now. It is replaced when they change, and only then:
+            tokens are remembered with their set.
     """
 
     def __init__(
         self,
         fixed: Sequence[Key] = (),
-        read: Callable[[], Sequence[Key]] | None = None,
+        sources: Sequence[KeySource] = (),
         *,
-        every_s: float = 300.0,
+        on_reading: Callable[[str, bool], None] = lambda _source, _succeeded: None,
         turns: Turns | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.current = KeySet(fixed)
         self._fixed = tuple(fixed)
-        self._read = read
-        self._every_s = every_s
+        self._on_reading = on_reading
         self._turns = turns or Turns()
-        self._monotonic = monotonic
-        self._changed = threading.Condition()
-        self._readings = 0
-        self._read_at = float("-inf")
-        self._wanted = False
-        self._closing = False
+        self._changing = threading.Lock()
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
-        self._problem: str | None = None if read is None else "the keys have not been read yet"
-        self._thread: threading.Thread | None = None
-        if read is not None:
-            self._thread = threading.Thread(target=self._follow, name="keys", daemon=True)
-            self._thread.start()
+        self._followers = [Follower(source, self._put, monotonic) for source in sources]
+        for follower in self._followers:
+            follower.start()
 
     def not_ready(self) -> str | None:
         """Why no token can be verified; None once there are keys."""
-        return None if len(self.current) else self._problem
+        if len(self.current):
+            return None
+        return next((f.problem for f in self._followers if f.problem is not None), None)
 
     def look_for(self, header: Header) -> KeySet:
         """The current set, after a look at the source where that may help and is due.
@@ -99,65 +95,27 @@ class KeyRing:
         It may where a token names a key that is not known. Waits at most WAIT_S, and of all
         callers at most MAX_WAITING do.
         """
-        kid = header.kid
-        shared = header.algorithm == "HS256"  # no source gives such keys
-        if self._read is None or shared or kid is None or self.current.knows(kid):
+        if header.kid is None or self.current.knows(header.kid):
             return self.current
-        if not self._waiting.acquire(blocking=False):
-            return self.current
-        try:
-            due = self._monotonic() - self._read_at >= LOOK_AGAIN_S
-            if due or self._wanted:
-                self._turns.elsewhere(self._await_reading)
-        finally:
-            self._waiting.release()
+        shared = header.algorithm == SHARED
+        for follower in self._followers:
+            if follower.source.shared == shared and self._waiting.acquire(blocking=False):
+                try:
+                    if follower.is_due():
+                        self._turns.elsewhere(follower.look)
+                finally:
+                    self._waiting.release()
         return self.current
 
-    def _await_reading(self) -> None:
-        with self._changed:
-            self._wanted = True
-            seen = self._readings
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._readings > seen or self._closing, WAIT_S)
-
     def close(self) -> None:
-        """Stop following the source."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(WAIT_S)
+        """Stop following the sources."""
+        for follower in self._followers:
+            follower.close()
 
-    def _follow(self) -> None:
-        while not self._closing:
-            self._look()
-            # Without any key nobody is served, so then the source is asked most often.
-            pause_s = self._every_s
-            if self._problem is not None:
-                pause_s = min(self._every_s, LOOK_AGAIN_S if len(self.current) else _HURRY_S)
-            with self._changed:
-                self._changed.wait_for(lambda: self._wanted or self._closing, pause_s)
-
-    def _look(self) -> None:
-        assert self._read is not None  # noqa: S101  # the thread exists for it
-        try:
-            found = KeySet([*self._fixed, *self._read()])
-        except (KeyMaterialError, OSError) as error:
-            self._say(f"the keys cannot be read: {error}")
-            found = self.current
-        else:
-            self._say(None)
-        with self._changed:
-            # Only a set that differs is put in place: tokens are remembered with their set.
+    def _put(self, source: str, succeeded: bool) -> None:
+        with self._changing:
+            found = KeySet([*self._fixed, *(key for f in self._followers for key in f.keys)])
             if found.identity != self.current.identity:
-                _log.info("%d keys verify tokens now", len(found))
+                _log.info("keys that verify tokens now: %d", len(found))
                 self.current = found
-            self._readings += 1
-            self._read_at = self._monotonic()
-            self._wanted = False
-            self._changed.notify_all()
-
-    def _say(self, problem: str | None) -> None:
-        if problem is not None and problem != self._problem:
-            _log.warning("%s; %d keys stay in use", problem, len(self.current))
-        self._problem = problem
+        self._on_reading(source, succeeded)

@@ -10,23 +10,33 @@ from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO
 
-from ugc_api.auth.jose import Key, KeyMaterialError, jwks_keys, pem_keys
+from ugc_api.auth.jose import Key, KeyMaterialError, jwks_keys, pem_keys, secret_keys
 
 TIMEOUT_S = 3.0
 MAX_BYTES = 256 * 1024
 _PIECE_BYTES = 16 * 1024
 
 
+def from_secrets(path: str) -> Callable[[], list[Key]]:
+    """Reads the shared secrets of a file."""
+    return lambda: secret_keys(_file(path))
+
+
 def from_pem(path: str) -> Callable[[], list[Key]]:
-    """Reads the public key of a PEM file."""
+    """Reads the public keys of a PEM file."""
     return lambda: pem_keys(_file(path))
 
 
 def from_jwks(place: str) -> Callable[[], list[Key]]:
     """Reads a JSON Web Key Set: from an http or https URL, else from the file of that name."""
-    if place.startswith(("https://", "http://")):
+    if is_url(place):
         return lambda: jwks_keys(_fetch(place))
     return lambda: jwks_keys(_file(place))
+
+
+def is_url(place: str) -> bool:
+    """Whether it is asked over the network; else it is a file."""
+    return place.startswith(("https://", "http://"))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -46,7 +56,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _file(path: str) -> bytes:
-    content = Path(path).read_bytes()
+    with Path(path).open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise KeyMaterialError(f"more than {MAX_BYTES} bytes")
     return content
@@ -54,21 +65,29 @@ def _file(path: str) -> bytes:
 
 def _fetch(url: str) -> bytes:
     """The body at `url`, whole, within twice TIMEOUT_S and MAX_BYTES. Raises OSError."""
-    opener = urllib.request.build_opener(_NoRedirect)
-    request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310
-    end = time.monotonic() + TIMEOUT_S
-    body = b""
     try:
-        with opener.open(request, timeout=TIMEOUT_S) as answer:
-            while piece := answer.read1(_PIECE_BYTES):
-                body += piece
-                if len(body) > MAX_BYTES:
-                    raise KeyMaterialError(f"more than {MAX_BYTES} bytes")
-                if time.monotonic() > end:
-                    raise TimeoutError("the issuer sends too slowly")
+        request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310
+        return _body(request)
     except urllib.error.HTTPError as error:
         error.close()
         raise OSError(f"the issuer answers {error.code}") from error
     except HTTPException as error:
         raise OSError(f"the issuer breaks HTTP: {type(error).__name__}") from error
+    except ValueError as error:  # of urllib, of a socket, of a codec of names
+        if isinstance(error, KeyMaterialError):
+            raise
+        raise OSError(f"not an address: {url}") from error
+
+
+def _body(request: urllib.request.Request) -> bytes:
+    opener = urllib.request.build_opener(_NoRedirect)
+    end = time.monotonic() + TIMEOUT_S
+    body = b""
+    with opener.open(request, timeout=TIMEOUT_S) as answer:
+        while piece := answer.read1(_PIECE_BYTES):
+            body += piece
+            if len(body) > MAX_BYTES:
+                raise KeyMaterialError(f"more than {MAX_BYTES} bytes")
+            if time.monotonic() > end:
+                raise TimeoutError("the issuer sends too slowly")
     return body

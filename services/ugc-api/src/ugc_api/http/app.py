@@ -65,7 +65,7 @@ def create_app(
     # For the server: it has things to count that no request gets to know, and gives the turns.
     app.extensions["ugc_api.metrics"] = metrics
     app.extensions["ugc_api.turns"] = turns = turns or Turns()
-    tokens = build_verifier(settings, turns)
+    tokens = build_verifier(settings, on_reading=metrics.keys_read, turns=turns)
     new_event_id = new_event_id or (lambda: uuid7(clock_ms(), secrets.randbits(RANDOM_BITS)))
     ingest = Ingest(
         topic_prefix=settings.kafka.kafka_topic_prefix,
