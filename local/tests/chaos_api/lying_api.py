@@ -26,3 +26,7 @@ def app(environ, start_response):
     answer = [json.dumps({"results": results, "accepted": len(results), "invalid": 0}).encode()]
     start_response("202 Accepted", [("Content-Length", str(len(answer[0])))])
     return answer
+
+
+# The server finds here what counts its connections, and in which turns requests are handled.
+app.extensions = honest.extensions

@@ -1,4 +1,5 @@
 import re
+import sys
 from pathlib import Path
 
 from ugc_local.chaos_api.faults import KINDS
@@ -14,4 +15,6 @@ def test_the_document_has_every_kind_as_it_is():
     section = DOCUMENT.read_text("utf-8").split("\n## The API\n")[1]
     rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]+ \| [^|]+) \|$", section, re.M))
     del rows["kind"]
+    if sys.platform != "linux":  # elsewhere nobody can limit another process's files
+        del rows["broker's disk full"]
     assert rows == {kind.name: f"{kind.how} | {kind.undone}" for kind in KINDS}

@@ -7,7 +7,7 @@ from ugc_local.chaos_api.apps import Call
 from ugc_local.chaos_api.faults import KINDS, Kind
 from ugc_local.chaos_api.run import Options, Outcome, late_calls, run
 
-WORST = ("broker killed", "API killed", "acknowledgement cut")
+WORST = ("broker killed", "API killed", "acknowledgement cut", "too large for a topic")
 
 
 @pytest.mark.integration
@@ -30,6 +30,7 @@ def test_what_was_acknowledged_is_in_kafka_after_a_few_of_the_worst_faults(tmp_p
     assert outcome.counted() == dict.fromkeys(WORST, 1)
     assert outcome.verdict.acknowledged > 500
     assert outcome.answers["503"] > 0
+    assert outcome.answers["207"] > 0
     assert outcome.answers["lost"] > 0
     assert outcome.peak_rss_mib > 0
 

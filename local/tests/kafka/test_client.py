@@ -24,6 +24,18 @@ def test_a_wrong_setting_of_a_topic_is_an_error(kafka):
         kafka.client.create_topics([Topic("client.wrong", 1, {"no.such.setting": "1"})])
 
 
+def test_settings_of_a_topic_are_changed_and_given_back(kafka):
+    kafka.client.create_topics([Topic("client.configured", 1)])
+    kafka.client.configure_topic("client.configured", {"max.message.bytes": "100"})
+    with pytest.raises(KafkaClientError, match="refused 1 records"):
+        kafka.client.produce_raw("client.configured", [(None, b"x" * 200, [])])
+    kafka.client.configure_topic("client.configured", {"max.message.bytes": None})
+    kafka.client.produce_raw("client.configured", [(None, b"x" * 200, [])])
+    assert kafka.client.end_offsets("client.configured") == {0: 1}
+    with pytest.raises(KafkaClientError, match=r"settings of topic client\.none"):
+        kafka.client.configure_topic("client.none", {"max.message.bytes": "100"})
+
+
 def test_a_deleted_topic_can_be_made_anew_and_is_empty(kafka):
     kafka.client.create_topics([Topic("client.anew", 1)])
     kafka.client.produce_raw("client.anew", [(None, b"old", [])])

@@ -66,6 +66,12 @@ class Told:
             return self.answers["503"]
 
     @property
+    def in_part(self) -> int:
+        """Answers that Kafka has acknowledged only some events."""
+        with self._lock:
+            return self.answers["207"]
+
+    @property
     def without_answer(self) -> int:
         """Requests whose connection broke, or that had none."""
         with self._lock:

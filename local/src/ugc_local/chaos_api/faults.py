@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,9 +12,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
+import psutil
+from ugc_events import FAMILIES
+
 from ugc_local.chaos.link import After
 from ugc_local.chaos.scene import NoEffectError
 from ugc_local.chaos.taps import Direction, Moment
+from ugc_local.chaos.world import Store
 from ugc_local.chaos_api.apps import Told
 from ugc_local.chaos_api.world import World
 from ugc_local.deadline import Deadline
@@ -24,6 +29,8 @@ RECORDS_SENT, RECORDS_ACKNOWLEDGED = Moment.LETTER_SENT, Moment.LETTER_ANSWERED
 _POLL_S = 0.05
 _SLOW_S = 0.4
 _HOLD_S = 0.3
+_TORN_BYTES = 700
+"""How much the broker's fullest log may still grow: less than the next batch."""
 
 
 @dataclass(slots=True)
@@ -146,6 +153,43 @@ def _slow_broker(scene: Scene) -> str:
     if not held_s:
         raise NoEffectError("nothing passed")
     return f"requests and answers waited {held_s:.1f} s together"
+
+
+def _refuse_records(setting: str, values: tuple[str, ...], scene: Scene) -> str:
+    topic = scene.chance.choice(FAMILIES).topic_of("")
+    value = scene.chance.choice(values)
+    client, told = scene.world.client, scene.told
+    in_part = told.in_part
+    scene.undo.callback(client.configure_topic, topic, {setting: None})
+    client.configure_topic(topic, {setting: value})
+    words = scene.demand_refusals()
+    scene.demand(lambda: told.in_part > in_part, 20, "a 207")
+    return f"{topic}, {value}: {words}, {told.in_part - in_part} accepted in part"
+
+
+def _fill_broker_disk(scene: Scene) -> str:
+    store = scene.world.kafka
+    scene.undo.callback(_lift_and_start_broker, store)
+    # Kafka writes to its newest segments only; the limit is met by the fullest of them.
+    largest = max(path.stat().st_size for path in scene.world.broker_data.glob("*/*.log"))
+    _limit_files(store, largest + _TORN_BYTES)
+    scene.demand(lambda: store.process.exit_status() is not None, 60, "the broker gives up")
+    return f"status {store.process.exit_status()} of the broker, {scene.demand_refusals()}"
+
+
+def _lift_and_start_broker(store: Store) -> None:
+    if store.process.exit_status() is None:
+        _limit_files(store, None)
+        store.process.kill()
+    store.start_again()
+
+
+def _limit_files(store: Store, size_bytes: int | None) -> None:
+    """No file of the store grows beyond that: its writes fail as on a full disk. Linux only."""
+    if store.process.exit_status() is None:
+        process = psutil.Process(store.process.pid)
+        _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
+        process.rlimit(psutil.RLIMIT_FSIZE, (hard if size_bytes is None else size_bytes, hard))
 
 
 def _cut_at(moment: Moment, afters: tuple[After, ...], scene: Scene) -> str:
@@ -271,6 +315,25 @@ def _table() -> Iterator[Kind]:
     yield kind(
         "broker slow", f"every piece to and from it passes {_SLOW_S} s later", passes, _slow_broker
     )
+    yield kind(
+        "too large for a topic",
+        "`max.message.bytes` of one topic is 100 or 600: it refuses all batches, or the larger",
+        "the setting is given back",
+        partial(_refuse_records, "max.message.bytes", ("100", "600")),
+    )
+    yield kind(
+        "too old for a topic",
+        "`message.timestamp.before.max.ms` of one topic is 0: it refuses records of the past",
+        "the setting is given back",
+        partial(_refuse_records, "message.timestamp.before.max.ms", ("0",)),
+    )
+    if sys.platform == "linux":
+        yield kind(
+            "broker's disk full",
+            "RLIMIT_FSIZE a little above its longest log: an append is torn, the broker gives up",
+            "the limit is lifted and the broker started again",
+            _fill_broker_disk,
+        )
     yield kind(
         "records cut",
         "the connection is cut before the broker has a batch, or half of it",

@@ -117,7 +117,8 @@ class World:
     """Everything that runs.
 
     Attributes:
-        broker: its link is between the API and it.
+        broker_link: between the API and it.
+        broker_data: its directory of logs.
         client: of the broker, past every link.
         secret: of the tokens.
     """
@@ -125,6 +126,7 @@ class World:
     patience: Patience
     kafka: Store
     broker_link: Link
+    broker_data: Path
     api: Api
     client: KafkaClient
     secret: str
@@ -206,6 +208,7 @@ def build_world(
                 patience=patience,
                 kafka=kafka,
                 broker_link=broker_link,
+                broker_data=directory / "kafka" / "data",
                 api=api,
                 client=client,
                 secret=secret,

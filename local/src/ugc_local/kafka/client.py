@@ -19,7 +19,13 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 from confluent_kafka.cimpl import NewTopic
 
 from ugc_local.deadline import Deadline
@@ -112,6 +118,27 @@ class KafkaClient:
             raise KafkaClientError(f"topics {sorted(names)} were created but do not show")
         for name in names:
             self._watermarks(name)
+
+    def configure_topic(self, name: str, changes: Mapping[str, str | None]) -> None:
+        """Change settings of a topic, as Kafka spells them; None gives one its default again.
+
+        Raises KafkaClientError.
+        """
+        entries = [
+            ConfigEntry(
+                setting,
+                value or "",
+                incremental_operation=(
+                    AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
+                ),
+            )
+            for setting, value in changes.items()
+        ]
+        topic = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        try:
+            self._admin.incremental_alter_configs([topic])[topic].result(_REQUEST_S)
+        except KafkaException as error:
+            raise KafkaClientError(f"settings of topic {name}: {error}") from error
 
     def delete_topics(self, names: Sequence[str]) -> None:
         """Delete topics, so that a later create makes a topic with another id."""
