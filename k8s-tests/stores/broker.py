@@ -27,6 +27,9 @@ _LOOK_EVERY_S = 0.5
 
 
 def main(directory: Path, host: str, partitions: int, environ: Mapping[str, str]) -> int:
+    # The probe of readiness looks for it; one from before the pod was killed says nothing.
+    ready = directory / "ready"
+    ready.unlink(missing_ok=True)
     own = f"CONTROLLER://127.0.0.1:{_PORTS.controller}"
     with Guard(grace_s=_STOP_S) as guard:
         broker = start_broker(
@@ -45,12 +48,13 @@ def main(directory: Path, host: str, partitions: int, environ: Mapping[str, str]
         signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
         client = KafkaClient(f"{host}:{_PORTS.client}")
         await_kafka(broker, client, Deadline.after(_START_S))
+        there = client.topics()
         client.create_topics(
             Topic(spec.name, partitions if spec.partitioned else 1, spec.config)
             for spec in registry.topics()
+            if spec.name not in there
         )
-        # The probe of readiness looks for it.
-        (directory / "ready").touch()
+        ready.touch()
         print("ready")
         while broker.exit_status() is None:
             if told_to_stop.wait(_LOOK_EVERY_S):

@@ -1,9 +1,10 @@
-"""What a cluster has beside its programs: names for its Services."""
+"""What a cluster has beside its programs: names for its Services, volumes for claims."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ugc_cluster import volumes
 from ugc_cluster.cluster import Cluster
 from ugc_cluster.configuration import COREDNS_IMAGE, DNS_ADDRESS
 
@@ -25,8 +26,8 @@ _COREFILE = """\
 
 
 def install(cluster: Cluster) -> None:
-    """CoreDNS as a Deployment, under the name and labels that every cluster uses."""
-    cluster.apply(_objects(), _NAMESPACE)
+    """CoreDNS as a Deployment, under the name and labels that every cluster uses; volumes."""
+    cluster.apply([*_objects(), *volumes.objects()], _NAMESPACE)
 
 
 def _objects() -> list[dict[str, Any]]:

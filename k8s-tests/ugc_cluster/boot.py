@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ugc_cluster import cgroups, configuration, relay
+from ugc_cluster import cgroups, configuration, relay, volumes
 from ugc_cluster.commands import run
 from ugc_cluster.configuration import Program
 from ugc_cluster.failure import NoClusterError
@@ -123,6 +123,8 @@ def _mounts(directory: Path) -> None:
     run(["mount", "--bind", directory / "hosts", "/etc/hosts"], failure)
     for folder in ("/var/lib", "/var/log", "/var/tmp"):  # noqa: S108 - the node's own
         Path(folder).mkdir(exist_ok=True)
+    for volume in volumes.FOLDERS:
+        volume.mkdir(parents=True)
 
 
 def _network() -> None:

@@ -19,24 +19,37 @@ _START_S, _END_S = 60.0, 60.0
 
 @dataclass
 class Outcome:
-    """Of the whole load, filled in when its block is left. `slowest_s` is of one request."""
+    """Of the whole load, filled in when its block is left.
+
+    `slowest_s` is of one request, `outage_s` from a request's first failure to its last try.
+    """
 
     requests: int = 0
     events: int = 0
     failed: int = 0
     failures: tuple[str, ...] = ()
     slowest_s: float = 0.0
+    outage_s: float = 0.0
 
 
 @contextlib.contextmanager
 def load(
-    namespace: Namespace, api: str, *, requests_per_s: float, events_per_request: int = 1
+    namespace: Namespace,
+    api: str,
+    *,
+    requests_per_s: float,
+    events_per_request: int = 1,
+    until_taken: bool = False,
 ) -> Iterator[Outcome]:
-    """Requests to the Service `api` as long as the block runs; the first has been answered."""
+    """Requests to the Service `api` as long as the block runs; the first has been answered.
+
+    `until_taken`: what fails is sent again, as apps do.
+    """
     environ = {
         "API_URL": f"http://{api}",
         "REQUESTS_PER_S": str(requests_per_s),
         "EVENTS_PER_REQUEST": str(events_per_request),
+        "UNTIL_TAKEN": "yes" if until_taken else "no",
     }
     secret = {"name": api, "key": "jwt-secret"}
     image = namespace.kubectl(

@@ -53,8 +53,8 @@ class Namespace:
         self.kubectl("delete", "pods", "--all", "--force", "--grace-period=0")
         self.kubectl("delete", "namespace", self.name, "--ignore-not-found", "--timeout=120s")
 
-    def kubectl(self, *arguments: str) -> str:
-        return self.cluster.kubectl("-n", self.name, *arguments)
+    def kubectl(self, *arguments: str, stdin: str = "") -> str:
+        return self.cluster.kubectl("-n", self.name, *arguments, stdin=stdin)
 
     def helm(self, *arguments: str) -> str:
         return run(
@@ -94,8 +94,11 @@ class Namespace:
         )  # fmt: skip
         return time.monotonic() - began
 
-    def upgrade(self, release: str, chart: str, *settings: str) -> float:
-        """Seconds until it is Ready with these settings, all others as they were."""
+    def upgrade(self, release: str, chart: str | Path, *settings: str) -> float:
+        """Seconds until it is Ready with these settings, all others as they were.
+
+        `chart` is one of ours by its name, or a folder.
+        """
         began = time.monotonic()
         self.helm(
             "upgrade", release, str(self.charts / chart), "--wait", f"--timeout={_READY}",

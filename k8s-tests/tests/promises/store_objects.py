@@ -87,8 +87,9 @@ def _store(
                 "template": {
                     "metadata": {"labels": labels},
                     "spec": {
-                        # The data end with the pod: there is nothing to close in good order.
-                        "terminationGracePeriodSeconds": 2,
+                        "terminationGracePeriodSeconds": 30,
+                        # So that a promise can kill its process as the kernel would.
+                        "shareProcessNamespace": True,
                         "enableServiceLinks": False,
                         "automountServiceAccountToken": False,
                         "securityContext": POD_SECURITY,
@@ -111,12 +112,18 @@ def _store(
                                 ],
                             }
                         ],
-                        "volumes": [
-                            {"name": "data", "emptyDir": {}},
-                            {"name": "tmp", "emptyDir": {}},
-                        ],
+                        "volumes": [{"name": "tmp", "emptyDir": {}}],
                     },
                 },
+                "volumeClaimTemplates": [
+                    {
+                        "metadata": {"name": "data"},
+                        "spec": {
+                            "accessModes": ["ReadWriteOnce"],
+                            "resources": {"requests": {"storage": "2Gi"}},
+                        },
+                    }
+                ],
             },
         },
     ]
