@@ -21,6 +21,7 @@ REGISTRY ?=
 PLATFORMS ?=
 SOAK_S ?= 600
 CASES ?= 100000
+WHERE ?= node
 SQL ?= SELECT * FROM analytics.events
 export SQL
 
@@ -98,7 +99,7 @@ types: $(READY) ## Check types
 	@MYPYPATH=services/etl/simulation $(BIN)/mypy services/etl/simulation
 	@$(BIN)/mypy charts/values_schema.py charts/proofs.py infra/helm/find_helm.py
 	@MYPYPATH=benchmarks/schema:benchmarks/etl:benchmarks/api $(BIN)/mypy benchmarks
-	@MYPYPATH=k8s-tests:k8s-tests/tests:k8s-tests/tests/promises $(BIN)/mypy k8s-tests/ugc_cluster k8s-tests/tests/promises
+	@MYPYPATH=k8s-tests:k8s-tests/tests:k8s-tests/tests/promises:charts/tests $(BIN)/mypy k8s-tests/ugc_cluster k8s-tests/tests/promises
 
 .PHONY: contracts
 contracts: $(READY) ## Check layers, and that a driver is imported in one place
@@ -121,8 +122,12 @@ chart-schemas: $(READY) ## Write the charts' values.schema.json from their value
 	@$(BIN)/python charts/values_schema.py
 
 .PHONY: chart-proofs
-chart-proofs: $(READY) ## Write what is proven of the charts, and how, into docs/install.md
+chart-proofs: $(READY) ## Write what is proven of the charts, and how, into docs/
 	@$(BIN)/python charts/proofs.py
+
+.PHONY: k8s-proofs
+k8s-proofs: $(READY) ## The same, with the last run of the promises recorded (WHERE=node, kind or minikube)
+	@$(BIN)/python charts/proofs.py $(WHERE)
 
 .PHONY: demo
 demo: $(READY) ## A day of viewing from HTTP to an analyst's answer, compared with the truth (EVENTS=200000 DAYS=1)

