@@ -45,7 +45,7 @@ class Source:
                     yield path
 
 
-def _services() -> list[Source]:
+def services() -> list[Source]:
     """As the charts name them: by the workspace's version."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
     return [
@@ -58,14 +58,27 @@ def _services() -> list[Source]:
     ]
 
 
-def _stores(jars: Path) -> Source:
+def stores(jars: Path) -> Source:
     """Kafka and ClickHouse in one; `jars` is a Maven repository with nothing but the broker's."""
     return Source(
         STORES_IMAGE,
         "k8s-tests/stores/Dockerfile",
         ["libs", "local/src", "infra/images", "k8s-tests/stores"],
-        ["--build-context", f"jars={jars}", "--ignorefile", "k8s-tests/stores/dockerignore"],
+        ["--build-context", f"jars={jars}"],
     )
+
+
+def gather_jars(environ: Mapping[str, str], jars: Path, on_step: Callable[[str], None]) -> None:
+    """Lay the broker's jars out alone, as a repository. Raises NoClusterError."""
+    shutil.rmtree(jars, ignore_errors=True)
+    try:
+        found = distribution.classpath(distribution.local_repository(environ), on_step=on_step)
+    except distribution.DistributionError as error:
+        raise NoClusterError(str(error)) from error
+    for jar, path in zip(distribution.locked_jars(), found, strict=True):
+        place = jar.path_in(jars)
+        place.parent.mkdir(parents=True)
+        shutil.copy(path, place)
 
 
 class Builder:
@@ -76,7 +89,7 @@ class Builder:
     ) -> None:
         """`machine` is the environment with buildah and debootstrap on its PATH."""
         self._root = cache.directory(environ) / "images"
-        self._maven = distribution.local_repository(environ)
+        self._given = environ
         self._on_step = on_step
         self._environ = {
             **machine,
@@ -87,9 +100,13 @@ class Builder:
 
     def platform_archives(self) -> list[Path]:
         """The services and, for their stores, Kafka and the embedded ClickHouse."""
-        archives = [self._archive(source) for source in _services()]
+        archives = [self._archive(source) for source in services()]
         jars = self._root / "jars"
-        return [*archives, self._archive(_stores(jars), lambda: self._gather(jars))]
+
+        def gather() -> None:
+            gather_jars(self._given, jars, self._on_step)
+
+        return [*archives, self._archive(stores(jars), gather)]
 
     @contextlib.contextmanager
     def _store_in_use(self) -> Iterator[None]:
@@ -102,18 +119,6 @@ class Builder:
         with (self._root / "store.lock").open("w") as lock, contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._buildah("rmi", "--prune")
-
-    def _gather(self, jars: Path) -> None:
-        """Lay the broker's jars out alone, as a repository."""
-        shutil.rmtree(jars, ignore_errors=True)
-        try:
-            found = distribution.classpath(self._maven, on_step=self._on_step)
-        except distribution.DistributionError as error:
-            raise NoClusterError(str(error)) from error
-        for jar, path in zip(distribution.locked_jars(), found, strict=True):
-            place = jar.path_in(jars)
-            place.parent.mkdir(parents=True)
-            shutil.copy(path, place)
 
     def _archive(self, source: Source, prepare: Callable[[], None] | None = None) -> Path:
         """The image of `source` for `ctr import`. Raises NoClusterError."""
@@ -130,9 +135,11 @@ class Builder:
         def build(target: Path) -> None:
             self._base()
             mount = [f"--volume={_AUTHORITIES}:{_AUTHORITIES}:ro"] if _AUTHORITIES.exists() else []
+            ignored = f"{source.dockerfile}.dockerignore"  # docker finds it itself
+            own = [f"--ignorefile={ignored}"] if (REPOSITORY / ignored).exists() else []
             self._buildah(
-                "build", "--layers", "--network=host", "--pull-never", *mount, *source.options,
-                "-f", source.dockerfile, "-t", source.name, ".",
+                "build", "--layers", "--network=host", "--pull-never", *mount, *own,
+                *source.options, "-f", source.dockerfile, "-t", source.name, ".",
             )  # fmt: skip
             self._push(source.name, target)
 

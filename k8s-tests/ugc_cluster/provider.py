@@ -1,4 +1,4 @@
-"""Which cluster: one that exists if we are told to use it, else a node of our own."""
+"""Which cluster: one that exists if we are told to use it, else one that we make."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ugc_cluster import debian, images, node, programs
+from ugc_cluster import debian, docker, images, kind, minikube, node, programs
 from ugc_cluster.cluster import Cluster
 from ugc_cluster.commands import run
 from ugc_cluster.failure import NoClusterError
 
 CONSENT = "UGC_K8S_USE_KUBECONFIG"
 LOAD = "UGC_K8S_LOAD"
+PROVIDER = "UGC_K8S_PROVIDER"
+NODE = "node"
+MAKERS: dict[str, docker.Maker] = {"kind": kind, "minikube": minikube}
 Step = Callable[[str], None]
 
 
@@ -29,10 +32,43 @@ def provided(environ: Mapping[str, str], state: Path, on_step: Step) -> Iterator
     if environ.get(CONSENT) == "yes":
         yield _existing(environ)
         return
+    chosen = environ.get(PROVIDER) or _found(environ)
+    if chosen in MAKERS:
+        made = _in_docker(MAKERS[chosen], environ, state, on_step)
+    elif chosen == NODE:
+        made = _node(environ, state, on_step)
+    else:
+        raise NoClusterError(f"{PROVIDER}={chosen!r} is none of {NODE}, {', '.join(MAKERS)}")
+    with made as cluster:
+        yield cluster
+
+
+def _found(environ: Mapping[str, str]) -> str:
+    """What makes a cluster on this machine."""
+    if docker.answers(environ):
+        for name in MAKERS:
+            if shutil.which(name, path=environ.get("PATH", "")):
+                return name
+    return NODE
+
+
+@contextlib.contextmanager
+def _in_docker(
+    maker: docker.Maker, environ: Mapping[str, str], state: Path, on_step: Step
+) -> Iterator[Cluster]:
+    jars = state / "jars"
+    images.gather_jars(environ, jars, on_step)
+    sources = [*images.services(), images.stores(jars)]
+    with docker.running(maker, state, sources, environ=environ, on_step=on_step) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def _node(environ: Mapping[str, str], state: Path, on_step: Step) -> Iterator[Cluster]:
     if platform.system() != "Linux" or os.geteuid() != 0:
         raise NoClusterError(
-            "a node of our own needs Linux and root: run as root there, or name a cluster by "
-            f"KUBECONFIG and {CONSENT}=yes, for example one of kind"
+            "a node of our own needs Linux and root: run as root there, or where docker is with "
+            f"kind or minikube, or name a cluster by KUBECONFIG and {CONSENT}=yes"
         )
     tools = debian.tools(environ, on_step)
     built = programs.programs(environ, on_step)
@@ -58,7 +94,7 @@ def _existing(environ: Mapping[str, str]) -> Cluster:
     kubeconfig = environ.get("KUBECONFIG", "")
     if not Path(kubeconfig).is_file():
         raise NoClusterError(f"{CONSENT}=yes, but KUBECONFIG={kubeconfig!r} names no file")
-    kubectl = shutil.which("kubectl", path=environ.get("PATH"))
+    kubectl = shutil.which("kubectl", path=environ.get("PATH", ""))
     if kubectl is None:
         raise NoClusterError("a cluster of your own is used by kubectl, and there is none on PATH")
 
