@@ -176,7 +176,7 @@ def test_shards_and_replicas(helm: Helm) -> None:
         service = rendered.one("Service", f"ugc-clickhouse-shard-{shard}")["spec"]
         assert selects(service["selector"], stateful["template"])
         budget = rendered.one("PodDisruptionBudget", f"ugc-clickhouse-shard-{shard}")["spec"]
-        assert budget["minAvailable"] == 1
+        assert budget["maxUnavailable"] == 1
         spread = stateful["template"]["spec"]["topologySpreadConstraints"]
         assert [s["whenUnsatisfiable"] for s in spread] == ["ScheduleAnyway", "DoNotSchedule"]
     keeper = rendered.one("PodDisruptionBudget", "ugc-clickhouse-keeper")["spec"]
@@ -242,10 +242,10 @@ def test_who_talks_to_whom(helm: Helm) -> None:
         ([9440, 9010], 1), ([9440], 1), ([9440], 1), ([8443], 1), ([9363], 1),
     ]  # fmt: skip
     assert rules("ugc-clickhouse", "egress") == [
-        ([53, 53], 0), ([9440, 9010], 1), ([9181], 1), ([443], 0),
+        ([53, 53, 5353, 5353], 0), ([9440, 9010], 1), ([9181], 1), ([443], 0),
     ]  # fmt: skip
     assert rules("ugc-clickhouse-keeper", "ingress") == [([9181], 1), ([9234], 1), ([9363], 1)]
-    assert rules("ugc-clickhouse-keeper", "egress") == [([53, 53], 0), ([9234], 1)]
+    assert rules("ugc-clickhouse-keeper", "egress") == [([53, 53, 5353, 5353], 0), ([9234], 1)]
     for _, pod in rendered.pods():
         policies = [p["spec"]["podSelector"]["matchLabels"] for p in rendered.all("NetworkPolicy")]
         assert len([labels for labels in policies if selects(labels, pod)]) == 1

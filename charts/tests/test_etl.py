@@ -143,12 +143,12 @@ def test_who_talks_to_whom(helm: Helm) -> None:
     assert ingress["ports"] == [{"port": 9109, "protocol": "TCP"}]
     assert len(ingress["from"]) == 1
     assert [[p["port"] for p in rule["ports"]] for rule in policy["egress"]] == [
-        [53, 53], [9093], [9440],
+        [53, 53, 5353, 5353], [9093], [9440],
     ]  # fmt: skip
     migration = rendered.one("NetworkPolicy", "ugc-etl-schema")["spec"]
     assert "ingress" not in migration
     assert [[p["port"] for p in rule["ports"]] for rule in migration["egress"]] == [
-        [53, 53], [9440],
+        [53, 53, 5353, 5353], [9440],
     ]  # fmt: skip
     assert migration["egress"][1]["to"] == policy["egress"][2]["to"]
 

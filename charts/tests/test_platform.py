@@ -318,6 +318,12 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("production", {"etl.clickhouse.tls": {"enabled": False, "caSecret": {"name": ""}}}, "differ"),
     ("production", {"etl.clickhouse.port": 9000}, "the server listens on 9440"),
     ("default", {"etl.clickhouse.database": "x"}, "are x and analytics, but clickhouse.databases"),
+    ("default", {"clickhouse.passwords.existingSecret.name": "mine"}, 'the Secret "mine"'),
+    (
+        "production",
+        {"clickhouse.tls": {"enabled": True, "existingSecret": {"name": "my-tls"}}},
+        'ClickHouse\'s certificate are in the Secret "my-tls"',
+    ),
     ("production", {"api.settings": {"JWT_JWKS": ""}}, "nothing verifies tokens"),
     ("external", {"etl.kafka.bootstrapServers": ""}, "kafka.bootstrapServers is empty"),
     ("external", {"etl.clickhouse.host": ""}, "clickhouse.host is empty"),

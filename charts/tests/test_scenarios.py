@@ -147,7 +147,7 @@ def test_references_lead_somewhere(helm: Helm, chart: str, scenario: str) -> Non
 
 
 @every_scenario
-def test_every_pod_but_tests_has_a_network_policy(helm: Helm, chart: str, scenario: str) -> None:
+def test_every_pod_has_a_network_policy(helm: Helm, chart: str, scenario: str) -> None:
     rendered = helm.render(chart, scenario)
     policies = [policy["spec"]["podSelector"] for policy in rendered.all("NetworkPolicy")]
     if not policies:
@@ -155,7 +155,7 @@ def test_every_pod_but_tests_has_a_network_policy(helm: Helm, chart: str, scenar
         return
     for what, pod in rendered.pods():
         covered = [p for p in policies if selects(p["matchLabels"], pod) and in_expressions(p, pod)]
-        assert len(covered) == 1 or (chart == "ugc-api" and what.startswith("Pod")), what
+        assert len(covered) == 1, what
 
 
 def in_expressions(selector: Object, pod: Object) -> bool:

@@ -1,5 +1,6 @@
 """What the API's chart makes of its values, per resource."""
 
+import pytest
 from rendering import Helm
 
 
@@ -21,7 +22,7 @@ def test_names_follow_the_release(helm: Helm) -> None:
         ("my-api", ""): "my-api",
         ("ugc", "nameOverride"): "ugc-door",
         ("ugc", "fullnameOverride"): "door",
-        ("x" * 53, ""): "x" * 40,
+        ("x" * 53, ""): "x" * 36 + "-api",
     }
 
 
@@ -85,7 +86,7 @@ def test_autoscaling_leaves_the_number_alone(helm: Helm) -> None:
 
 
 def test_who_talks_to_whom(helm: Helm) -> None:
-    policy = helm.render("ugc-api", "strimzi").one("NetworkPolicy")["spec"]
+    policy = helm.render("ugc-api", "strimzi").one("NetworkPolicy", "ugc-api")["spec"]
     (rule,) = policy["ingress"]
     namespace, test = rule["from"]
     assert namespace["namespaceSelector"]["matchLabels"] == {
@@ -93,22 +94,30 @@ def test_who_talks_to_whom(helm: Helm) -> None:
     }
     assert test["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "test"
     dns, kafka = policy["egress"]
-    assert {port["port"] for port in dns["ports"]} == {53}
+    assert {port["port"] for port in dns["ports"]} == {53, 5353}
     assert kafka == {
         "ports": [{"port": 9093, "protocol": "TCP"}],
         "to": [{"podSelector": {"matchLabels": {"strimzi.io/cluster": "ugc"}}}],
     }
-    more = helm.render("ugc-api", "external").one("NetworkPolicy")["spec"]["egress"]
+    own, _ = helm.render("ugc-api", "external").all("NetworkPolicy")
+    more = own["spec"]["egress"]
     ports = [[port["port"] for port in rule.get("ports", [])] for rule in more]
-    assert ports == [[53, 53], [9094, 9095], [443], []]
+    assert ports == [[53, 53, 5353, 5353], [9094, 9095], [443], []]
 
 
-def test_the_issuers_port_is_opened(helm: Helm) -> None:
-    for url, port in (("https://i/k", 443), ("http://i/k", 80), ("http://i:8443/k", 8443)):
-        policy = helm.render("ugc-api", more={"settings.JWT_JWKS": url}).one("NetworkPolicy")
-        assert policy["spec"]["egress"][-1]["ports"] == [{"port": port, "protocol": "TCP"}]
-    file = helm.render("ugc-api", more={"settings.JWT_JWKS": "/keys"}).one("NetworkPolicy")
-    assert len(file["spec"]["egress"]) == 2
+@pytest.mark.parametrize(("keys", "port"), [
+    ("https://i/k", 443), ("http://i/k", 80), ("http://i:8443/k", 8443),
+    ('{{ "https" }}://{{ .Release.Name }}-issuer:8443/keys', 8443),
+])  # fmt: skip
+def test_the_issuers_port_is_opened(helm: Helm, keys: str, port: int) -> None:
+    rendered = helm.render("ugc-api", more={"settings.JWT_JWKS": keys})
+    egress = rendered.one("NetworkPolicy", "ugc-api")["spec"]["egress"]
+    assert egress[-1]["ports"] == [{"port": port, "protocol": "TCP"}]
+
+
+def test_keys_in_a_file_open_no_port(helm: Helm) -> None:
+    rendered = helm.render("ugc-api", more={"settings.JWT_JWKS": "/keys"})
+    assert len(rendered.one("NetworkPolicy", "ugc-api")["spec"]["egress"]) == 2
 
 
 def test_prometheus_finds_the_service(helm: Helm) -> None:

@@ -87,6 +87,7 @@ spec:
       image: {{ include "ugc.image" . }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       args: [migrate]
+      terminationMessagePolicy: FallbackToLogsOnError
       securityContext:
         {{- include "ugc.securityContext" . | nindent 8 }}
       env:

@@ -1,15 +1,21 @@
 {{/* What every chart of the platform needs, the same file in each; a test compares the copies. */}}
 
-{{/* Name of the chart's objects: release "ugc" makes ugc-api and ugc-etl. */}}
+{{/* Name of the chart's objects: release "ugc" makes ugc-api and ugc-etl. At most 40 characters, of
+which a long release loses its own last ones: the charts of one release still differ. */}}
 {{- define "ugc.fullname" -}}
-{{- $name := default (.Chart.Name | trimPrefix "ugc-") .Values.nameOverride -}}
+{{- $name := default (.Chart.Name | trimPrefix "ugc-") .Values.nameOverride | trunc 30 | trimSuffix "-" -}}
+{{- $full := "" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- $full = .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
 {{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- $full = .Release.Name | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- $full = printf "%s-%s" (.Release.Name | trunc (sub 39 (len $name) | int) | trimSuffix "-") $name -}}
 {{- end -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $full) -}}
+{{- fail (printf "\n\nobjects would be called %q, but a Service begins with a letter and has letters, digits and hyphens only: choose another name for the release, or set fullnameOverride\n" $full) -}}
+{{- end -}}
+{{- $full -}}
 {{- end -}}
 
 {{/* Labels that select; they never change in the life of a release. */}}
@@ -167,6 +173,8 @@ runAsNonRoot: true
 runAsUser: {{ . }}
 runAsGroup: {{ . }}
 fsGroup: {{ . }}
+# A volume of many files would be gone through at every start.
+fsGroupChangePolicy: OnRootMismatch
 {{- end }}
 seccompProfile:
   type: RuntimeDefault
@@ -231,6 +239,9 @@ topologySpreadConstraints:
 - ports:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
+    # Where OpenShift's DNS listens behind its Service's 53.
+    - {port: 5353, protocol: UDP}
+    - {port: 5353, protocol: TCP}
 {{- end -}}
 
 {{- define "ugc.egress.kafka" -}}
@@ -248,11 +259,16 @@ topologySpreadConstraints:
   {{- end }}
 {{- end -}}
 
-{{/* A quantity of memory (512Mi) in bytes. */}}
+{{/* A quantity of memory (512Mi) in bytes; fails where it is none. */}}
 {{- define "ugc.bytes" -}}
-{{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 -}}
-{{- $unit := regexFind "[A-Za-z]*$" (toString .) -}}
-{{- mulf (regexFind "^[0-9.]+" (toString .) | float64) (index $units $unit) | int64 -}}
+{{- $text := include "ugc.setting" . -}}
+{{- $units := dict "m" 0.001 "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $unit := regexFind "[A-Za-z]*$" $text -}}
+{{- $number := trimSuffix $unit $text -}}
+{{- if not (and (hasKey $units $unit) (regexMatch "^[0-9]+([.][0-9]+)?(e[0-9]+)?$" $number)) -}}
+{{- fail (printf "\n\nthe memory limit %q is no quantity: write it like 512Mi\n" $text) -}}
+{{- end -}}
+{{- mulf (float64 $number) (index $units $unit) | int64 -}}
 {{- end -}}
 
 {{/* files/alerts.yaml as a PrometheusRule. Takes (list root job): the label
@@ -277,7 +293,8 @@ spec:
       rules:
         {{- $selector := printf "namespace=%q, job=%q" $root.Release.Namespace $job }}
         {{- $memory := dig "limits" "memory" "" $root.Values.pod.resources }}
-        {{- $limit := ternary (include "ugc.bytes" $memory) "no limit" (ne $memory "") }}
+        {{- $limit := "no limit" }}
+        {{- with $memory }}{{ $limit = include "ugc.bytes" . }}{{ end }}
         {{- range $rule := $root.Files.Get "files/alerts.yaml" | replace "SELECTOR" $selector | replace "MEMORY_BYTES" $limit | fromYamlArray }}
         {{- if not (or (has $rule.alert $root.Values.metrics.prometheusRule.without) (contains "no limit" $rule.expr)) }}
         {{- $runbook := printf "%s#%s" $root.Values.metrics.prometheusRule.runbooks (lower $rule.alert) }}

@@ -1,11 +1,6 @@
-{{/* Name of a subchart's objects, as its own "ugc.fullname" makes it. Takes (list root name). */}}
+{{/* Name of the objects of a subchart whose values do not change it. Takes (list root name). */}}
 {{- define "ugc-platform.fullname" -}}
-{{- $release := (index . 0).Release.Name -}}
-{{- if contains (index . 1) $release -}}
-{{- $release | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" $release (index . 1) | trunc 40 | trimSuffix "-" -}}
-{{- end -}}
+{{- include "ugc.fullname" (dict "Chart" (dict "Name" (index . 1)) "Values" dict "Release" (index . 0).Release) -}}
 {{- end -}}
 
 {{/* These two are what the values of the subcharts ask. */}}

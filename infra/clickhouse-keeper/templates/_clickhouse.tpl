@@ -2,7 +2,8 @@
 {{- define "clickhouse.image" -}}
 {{- $image := (index . 0).Values.image -}}
 {{- with $image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
-{{ index $image (index . 1) }}:{{ default (index . 0).Chart.AppVersion $image.tag }}
+{{ index $image (index . 1) }}
+{{- with index $image.digests (index . 1) }}@{{ . }}{{ else }}:{{ default (index . 0).Chart.AppVersion $image.tag }}{{ end -}}
 {{- end -}}
 
 {{- define "clickhouse.secretName" -}}
