@@ -3,7 +3,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ugc_api.arrival import MAX_HEAD_BYTES, Arrival, Progress
+from ugc_api.arrival import MAX_CHUNKS, MAX_HEAD_BYTES, Arrival, Progress
 
 MAX_BODY = 1000
 HEAD = b"POST /v1/events HTTP/1.1\r\nHost: a\r\n"
@@ -74,6 +74,12 @@ def test_no_bytes_break_it(data: bytes) -> None:
 )
 def test_what_does_not_end_or_is_too_large(request_: bytes, progress: Progress) -> None:
     assert Arrival(MAX_BODY).feed(request_) is progress
+
+
+def test_a_body_has_so_many_chunks_and_no_more() -> None:
+    arrival = Arrival(1 << 20)
+    assert arrival.feed(CHUNKED + b"1\r\nx\r\n" * MAX_CHUNKS) is Progress.MORE
+    assert arrival.feed(b"1\r\n") is Progress.BODY_TOO_LARGE
 
 
 def test_the_client_may_wait_to_be_asked_for_the_body() -> None:

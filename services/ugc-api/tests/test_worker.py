@@ -10,6 +10,7 @@ import psutil
 import pytest
 from api_samples import tick, token
 from gunicorn_process import COMMAND, Server, poll
+from ugc_api.arrival import MAX_CHUNKS
 from ugc_local.ports import free_ports
 
 HEAD = b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -209,6 +210,44 @@ def test_what_is_not_http_gets_a_problem_and_is_not_logged(
         assert json.loads(body)["status"] == status
     server.process.terminate()
     assert "planted" not in server.process.communicate(timeout=20)[0]
+
+
+@pytest.mark.parametrize(("authorized", "status"), [(True, b"400"), (False, b"401")])
+def test_a_body_whose_framing_breaks_is_answered_once_and_is_not_logged(
+    server: Server, connect: Callable[[bytes], socket.socket], authorized: bool, status: bytes
+) -> None:
+    head = HEAD + b"Transfer-Encoding: chunked\r\n"
+    if authorized:
+        head += f"Authorization: Bearer {token()}\r\n".encode()
+    for body in (
+        b"2\r\n[]\r\n0\r\nplanted\r\n\r\n",
+        b"2\r\n[]\r\n0\r\nplanted : x\r\n\r\n",
+        b"2\r\n[]\r\n0\r\na: planted\0\r\n\r\n",
+        b"2\r\n[]\r\n0\r\n" + b"a: planted\r\n" * 200 + b"\r\n",
+        b"2\r\n[]XX0\r\n\r\n",
+        b'2;"planted\r\n[]\r\n0\r\n\r\n',
+    ):
+        # What follows is no request: where the body ends is in dispute.
+        said = answer(connect(head + b"\r\n" + body + GET))
+        assert [part[:3] for part in said.split(b"HTTP/1.1 ")[1:]] == [status], body
+    server.process.terminate()
+    said = server.process.communicate(timeout=20)[0].encode()
+    assert b"planted" not in said
+    assert b"Traceback" not in said
+
+
+def test_trailers_say_nothing(server: Server, connect: Callable[[bytes], socket.socket]) -> None:
+    body = b"2\r\n[]\r\n0\r\nAuthorization: Bearer " + token().encode() + b"\r\n\r\n"
+    head = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert answer(connect(head + body)).startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_body_in_very_many_chunks_is_refused_before_it_is_read(
+    connect: Callable[[bytes], socket.socket],
+) -> None:
+    chunks = b"1\r\n \r\n" * (MAX_CHUNKS + 1)
+    said = answer(connect(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks))
+    assert said.startswith(b"HTTP/1.1 413 ")
 
 
 def test_the_memory_of_unfinished_requests_is_bounded(

@@ -8,10 +8,10 @@ kernel did not take of an answer, and lingers, for all connections at once; each
 deadline, and the bytes held in memory have a limit.
 
 It stands on `ugc_api.worker_loop` and these parts of gunicorn 27's ThreadWorker: `enqueue_req`,
-`finish_request` (keeps a connection alive), `murder_pending` (called in each round of the loop, at
-least once a second), `_cap_keepalive` (called when it stops), `_keepalive_after`, `handle_error`,
-and the attributes `poller`, `nr_conns`, `worker_connections`, `keepalived_conns`, `wsgi`. Tests
-hold all of it against real sockets.
+`handle_request`, `finish_request` (keeps a connection alive), `murder_pending` (called in each
+round of the loop, at least once a second), `_cap_keepalive` (called when it stops),
+`_keepalive_after`, `handle_error`, and the attributes `poller`, `nr_conns`, `worker_connections`,
+`keepalived_conns`, `wsgi`. Tests hold all of it against real sockets.
 """
 
 from __future__ import annotations
@@ -35,12 +35,10 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]
     UnsupportedTransferCoding,
 )
 from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
-    STOP_KEEPALIVE_LINGER,
-)
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER  # type: ignore[import-untyped]
 
 from ugc_api.arrival import Arrival, Progress
-from ugc_api.worker_io import AnswerSocket, RequestSource
+from ugc_api.worker_io import AnswerSocket, FramedReader, RequestSource
 from ugc_api.worker_loop import LoopWorker
 
 _RECEIVE_BYTES = 256 * 1024
@@ -50,8 +48,6 @@ _LINGER_S = 2.0
 _SPARED_S = 1.0
 _LINGER_BYTES = 1024 * 1024
 _SAY_EVERY_S = 10.0
-
-
 _KEPT: Future[bool] = Future()
 _KEPT.set_result(True)
 
@@ -162,9 +158,17 @@ class Worker(LoopWorker):
         self._held_bytes += held
         self.begin_soon(conn)
 
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Called when the head of a request is understood."""
+        req.body.reader = FramedReader(req.body.reader, ParseException)
+        return bool(super().handle_request(req, conn))
+
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
-        # Behind half a request the next one cannot be found.
-        return conn.whole and bool(super()._keepalive_after(conn, keepalive))
+        # Behind half a request, or one whose end is in dispute, the next one cannot be found.
+        try:
+            return conn.whole and bool(super()._keepalive_after(conn, keepalive))
+        except OSError:
+            return False  # it has its answer, and must not get another
 
     # An answer goes.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 
 class AnswerSocket(socket.socket):
@@ -61,3 +61,30 @@ class RequestSource:
         if self._at == len(self._data):
             self._data, self._at = b"", 0
         return piece
+
+
+class _Reader(Protocol):
+    def read(self, size: int) -> bytes: ...
+
+
+class FramedReader:
+    """Reads a body; framing that breaks in the middle is an OSError, as if the client had gone.
+
+    To the app anything else would be a fault of the server's, and gunicorn's exceptions name what
+    the client sent.
+
+    Args:
+        reader: gunicorn's.
+        broken: what that raises.
+    """
+
+    def __init__(self, reader: _Reader, broken: type[Exception]) -> None:
+        self._reader = reader
+        self._broken = broken
+
+    def read(self, size: int) -> bytes:
+        """See gunicorn. Raises OSError."""
+        try:
+            return self._reader.read(size)
+        except self._broken:
+            raise OSError("the body's framing is broken") from None
