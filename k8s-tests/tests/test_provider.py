@@ -169,8 +169,7 @@ def test_which_makes_a_cluster(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(provider.images, "gather_jars", lambda *_: None)
-    monkeypatch.setattr(provider.images, "services", list)
-    monkeypatch.setattr(provider.images, "stores", lambda _: SOURCE)
+    monkeypatch.setattr(provider.images, "sources", lambda _: [SOURCE])
 
     def chosen(**more: str) -> str:
         with provided({**programs.environ(), **more}, tmp_path / "state", print) as cluster:

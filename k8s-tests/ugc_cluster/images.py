@@ -24,11 +24,13 @@ STORES_IMAGE = "localhost/ugc-stores:1"
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _STAND_IN = ("trixie", "python3,python3-pip,python3-venv,ca-certificates")
 _LOCKS = ("pyproject.toml", "requirements.lock", "requirements-bootstrap.lock")
+NEXT_TAG = "next"
+_MIGRATIONS = REPOSITORY / "services" / "etl" / "src" / "ugc_etl" / "schema" / "migrations"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What an image is made of; `folders` are those whose contents it depends on."""
+    """What an image is made of; `folders` and files are those whose contents it depends on."""
 
     name: str
     dockerfile: str
@@ -40,7 +42,8 @@ class Source:
         for name in _LOCKS:
             yield REPOSITORY / name
         for folder in self.folders:
-            for path in sorted((REPOSITORY / folder).rglob("*")):
+            place = REPOSITORY / folder
+            for path in [place, *sorted(place.rglob("*"))]:
                 if path.is_file() and not {"tests", "__pycache__"} & set(path.parts):
                     yield path
 
@@ -58,6 +61,22 @@ def services() -> list[Source]:
     ]
 
 
+def next_version() -> int:
+    """Of the schema of the image `ugc-etl:NEXT_TAG`: one more than that of the ETL."""
+    return len(list(_MIGRATIONS.glob("*.sql"))) + 1
+
+
+def next_etl() -> Source:
+    """The ETL of a next release, made on the ETL's image."""
+    _, etl = services()
+    return Source(
+        f"docker.io/library/ugc-etl:{NEXT_TAG}",
+        "k8s-tests/next/Dockerfile",
+        [*etl.folders, etl.dockerfile, "k8s-tests/next"],
+        [f"--build-arg=ETL={etl.name}", f"--build-arg=VERSION={next_version():04}"],
+    )
+
+
 def stores(jars: Path) -> Source:
     """Kafka and ClickHouse in one; `jars` is a Maven repository with nothing but the broker's."""
     return Source(
@@ -66,6 +85,11 @@ def stores(jars: Path) -> Source:
         ["libs", "local/src", "infra/images", "k8s-tests/stores"],
         ["--build-context", f"jars={jars}"],
     )
+
+
+def sources(jars: Path) -> list[Source]:
+    """Of all images; one that another is made on comes before it."""
+    return [*services(), next_etl(), stores(jars)]
 
 
 def gather_jars(environ: Mapping[str, str], jars: Path, on_step: Callable[[str], None]) -> None:
@@ -99,14 +123,19 @@ class Builder:
         }
 
     def platform_archives(self) -> list[Path]:
-        """The services and, for their stores, Kafka and the embedded ClickHouse."""
-        archives = [self._archive(source) for source in services()]
+        """The services, the ETL of a next release and, for their stores, Kafka and ClickHouse."""
+        api, etl = (self._archive(source) for source in services())
+
+        def base() -> None:
+            self._buildah("pull", "--quiet", f"docker-archive:{etl}")
+
+        later = self._archive(next_etl(), base)
         jars = self._root / "jars"
 
         def gather() -> None:
             gather_jars(self._given, jars, self._on_step)
 
-        return [*archives, self._archive(stores(jars), gather)]
+        return [api, etl, later, self._archive(stores(jars), gather)]
 
     @contextlib.contextmanager
     def _store_in_use(self) -> Iterator[None]:

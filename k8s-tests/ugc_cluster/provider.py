@@ -58,7 +58,7 @@ def _in_docker(
 ) -> Iterator[Cluster]:
     jars = state / "jars"
     images.gather_jars(environ, jars, on_step)
-    sources = [*images.services(), images.stores(jars)]
+    sources = images.sources(jars)
     with docker.running(maker, state, sources, environ=environ, on_step=on_step) as cluster:
         yield cluster
 
