@@ -1,9 +1,18 @@
+import gzip
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from signers import jwk, jwks, pem, private
 from ugc_api.auth import sources
 from ugc_api.auth.jose import KeyMaterialError
@@ -12,11 +21,11 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @pytest.fixture
-def issuer() -> Iterator[Callable[[Answer], str]]:
-    """Starts an issuer that answers as told; gives its URL."""
+def issuer() -> Iterator[Callable[..., str]]:
+    """Starts an issuer that answers as told, over TLS with a certificate; gives its URL."""
     servers: list[ThreadingHTTPServer] = []
 
-    def start(answer: Answer) -> str:
+    def start(answer: Answer, *, certificate: Path | None = None, key: Path | None = None) -> str:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 answer(self)
@@ -24,16 +33,48 @@ def issuer() -> Iterator[Callable[[Answer], str]]:
             def log_message(self, *_: object) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *_: object) -> None:
+                pass  # who does not trust it leaves in the middle
+
+        server = Server(("127.0.0.1", 0), Handler)
+        scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            scheme = "https"
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
-        return f"http://127.0.0.1:{server.server_address[1]}/jwks.json"
+        return f"{scheme}://127.0.0.1:{server.server_address[1]}/jwks.json"
 
     yield start
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+def write_certificate(certificate: Path, key: Path) -> None:
+    """Of this machine, signed by itself."""
+    own = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(own.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(own, hashes.SHA256())
+    )
+    certificate.write_bytes(signed.public_bytes(Encoding.PEM))
+    key.write_bytes(own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def say(status: int, body: bytes = b"", **headers: str) -> Answer:
@@ -50,24 +91,33 @@ def say(status: int, body: bytes = b"", **headers: str) -> Answer:
 GOOD = jwks(jwk(private("EdDSA"), "k"))
 
 
-def test_keys_from_an_issuer(issuer: Callable[[Answer], str]) -> None:
+def test_keys_from_an_issuer(issuer: Callable[..., str]) -> None:
     (key,) = sources.from_jwks(issuer(say(200, GOOD)))()
     assert key.kid == "k"
 
 
-def test_a_redirect_is_not_followed(issuer: Callable[[Answer], str]) -> None:
-    elsewhere = issuer(say(200, GOOD))
-    with pytest.raises(OSError, match="302"):
-        sources.from_jwks(issuer(say(302, Location=elsewhere)))()
+def test_a_redirect_is_not_followed(issuer: Callable[..., str]) -> None:
+    asked: list[str] = []
+
+    def another(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        say(200, GOOD)(handler)
+
+    elsewhere = issuer(another)
+    for status in (301, 302, 303, 307, 308):
+        for place in (elsewhere, "file:///etc/passwd", "//" + elsewhere.split("//")[1]):
+            with pytest.raises(OSError, match=str(status)):
+                sources.from_jwks(issuer(say(status, GOOD, Location=place)))()
+    assert asked == []
 
 
 @pytest.mark.parametrize("status", [404, 500, 503])
-def test_an_error_is_no_key_set(issuer: Callable[[Answer], str], status: int) -> None:
+def test_an_error_is_no_key_set(issuer: Callable[..., str], status: int) -> None:
     with pytest.raises(OSError, match=str(status)):
         sources.from_jwks(issuer(say(status, GOOD)))()
 
 
-def test_an_endless_answer_is_cut(issuer: Callable[[Answer], str]) -> None:
+def test_an_endless_answer_is_cut(issuer: Callable[..., str]) -> None:
     def endless(handler: BaseHTTPRequestHandler) -> None:
         say(200)(handler)
         try:
@@ -80,9 +130,7 @@ def test_an_endless_answer_is_cut(issuer: Callable[[Answer], str]) -> None:
         sources.from_jwks(issuer(endless))()
 
 
-def test_a_slow_answer_is_cut(
-    issuer: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_answer_is_cut(issuer: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "TIMEOUT_S", 0.3)
     over = threading.Event()
 
@@ -94,18 +142,56 @@ def test_a_slow_answer_is_cut(
         except OSError:
             pass  # cut, as it should be
 
+    def slow_head(handler: BaseHTTPRequestHandler) -> None:
+        try:
+            handler.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+            while not over.wait(0.05):
+                handler.wfile.write(b"x")
+        except OSError:
+            pass  # cut, as it should be
+
     def silent(_: BaseHTTPRequestHandler) -> None:
         over.wait(10)
 
     try:
-        for answer in (slow, silent):
+        for answer in (slow, slow_head, silent):
             with pytest.raises(OSError, match=r"slow|timed out"):
                 sources.from_jwks(issuer(answer))()
     finally:
         over.set()
 
 
-def test_what_is_not_http_is_told(issuer: Callable[[Answer], str]) -> None:
+def test_an_issuer_without_a_certificate_that_is_trusted_is_none(
+    issuer: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    write_certificate(certificate, key)
+    url = issuer(say(200, GOOD), certificate=certificate, key=key)
+    with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
+        sources.from_jwks(url)()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert [key.kid for key in sources.from_jwks(url)()] == ["k"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        say(200, gzip.compress(GOOD), **{"Content-Encoding": "gzip"}),
+        say(200, GOOD.decode().encode("utf-16")[:-1]),
+        say(200, b'{"keys": ' + b"[" * 100_000),
+        say(200, b'{"keys": [{"kty": "RSA", "n": ' + b"1" * 100_000 + b"}]}"),
+        say(200, b"<html>sign in</html>", **{"Content-Type": "text/html"}),
+        say(204),
+    ],
+)
+def test_what_an_issuer_says_instead_of_keys_is_told(
+    issuer: Callable[..., str], answer: Answer
+) -> None:
+    with pytest.raises(KeyMaterialError):
+        sources.from_jwks(issuer(answer))()
+
+
+def test_what_is_not_http_is_told(issuer: Callable[..., str]) -> None:
     def nonsense(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"hello\r\n")
 

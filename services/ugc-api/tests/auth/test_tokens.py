@@ -105,6 +105,52 @@ def test_a_clock_may_differ_by_the_leeway() -> None:
         verifier().user_id(just_expired)
 
 
+@pytest.mark.parametrize(
+    ("claim", "ahead_s"), [("nbf", 300), ("nbf", 30), ("iat", 300), ("iat", 30), ("exp", -300)]
+)
+def test_the_leeway_is_for_every_time_and_no_more(claim: str, ahead_s: int) -> None:
+    skewed = f"Bearer {token(**{claim: int(time.time()) + ahead_s})}"
+    with pytest.raises(UnauthorizedError):
+        verifier(leeway_s=1 if abs(ahead_s) < 100 else 120).user_id(skewed)
+    assert verifier(leeway_s=100 if abs(ahead_s) < 100 else 3600).user_id(skewed) == USER
+
+
+NAMES = [
+    "../../../../etc/passwd", "' OR 1=1 --", "http://127.0.0.1:1/", "\x00", "%00", "\u202e",
+    "\ud800", "${jndi:ldap://x}", "k\r\nX: y", "a" * 1500, "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kid", NAMES)
+def test_a_kid_is_a_name_and_nothing_else(kid: str) -> None:
+    (named,) = jwks_keys(jwks(jwk(private("ES256"), "k")))
+    readings: list[None] = []
+    source = KeySource(name="S", read=lambda: readings.append(None) or [named], every_s=300)
+    ring = KeyRing([secret_key(SECRET.encode())], [source])
+    verify = TokenVerifier(ring, TokenPolicy()).user_id
+    try:
+        for _ in range(20):
+            with pytest.raises(UnauthorizedError, match="not valid here"):
+                verify(f"Bearer {signed('ES256', private('ES256'), kid)}")
+        # A key without a name is not held to any.
+        header = json.dumps({"alg": "HS256", "kid": kid}).encode()
+        unnamed = raw(header, json.dumps(claims()).encode(), SECRET.encode())
+        assert verify(f"Bearer {unnamed}") == USER
+    finally:
+        ring.close()
+    assert len(readings) <= 1
+
+
+@pytest.mark.parametrize(
+    "around",
+    ["{0},{0}", "{0} {0}", "{0},Bearer {0}", "{0}.x", ".{0}", "\xa0{0}", "{0}\x85", "{0}\xe9",
+     "\x00{0}", "{0}\x00", '"{0}"', "{0}.{0}", "{0}\u2028"],
+)  # fmt: skip
+def test_a_token_is_one_token(around: str) -> None:
+    with pytest.raises(UnauthorizedError):
+        verifier().user_id("Bearer " + around.format(token()))
+
+
 def test_a_token_is_remembered_for_a_minute() -> None:
     memory = TokenMemory()
     assert memory.recall(b"t", KEYS, 0) is None

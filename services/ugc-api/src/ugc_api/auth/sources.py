@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse, HTTPSConnection
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ugc_api.auth.jose import Key, KeyMaterialError, jwks_keys, pem_keys, secret_keys
 
@@ -55,6 +57,64 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         del req, fp, code, msg, headers, newurl
 
 
+class _Timed(io.RawIOBase):
+    """What a socket receives until a moment of the monotonic clock.
+
+    A time-out of a socket is for each piece that comes, and a byte a second is a piece.
+    """
+
+    def __init__(self, sock: socket.socket, end_s: float) -> None:
+        self._sock = sock
+        self._file = sock.makefile("rb", buffering=0)
+        self._end_s = end_s
+
+    def readable(self) -> bool:
+        """See io."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """See io. Raises TimeoutError."""
+        left_s = self._end_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the issuer sends too slowly")
+        self._sock.settimeout(left_s)
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        """See io."""
+        self._file.close()
+        super().close()
+
+
+class _TimedAnswer(HTTPResponse):
+    """An answer that is there, its head too, TIMEOUT_S after it was asked for."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Timed(sock, time.monotonic() + TIMEOUT_S))
+
+
+class _Http(HTTPConnection):
+    response_class = _TimedAnswer
+
+
+class _Https(HTTPSConnection):
+    response_class = _TimedAnswer
+
+
+class _HttpHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> HTTPResponse:
+        """See urllib."""
+        return self.do_open(_Http, req)
+
+
+class _HttpsHandler(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> HTTPResponse:
+        """See urllib."""
+        return self.do_open(_Https, req)
+
+
 def _file(path: str) -> bytes:
     with Path(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
@@ -80,14 +140,11 @@ def _fetch(url: str) -> bytes:
 
 
 def _body(request: urllib.request.Request) -> bytes:
-    opener = urllib.request.build_opener(_NoRedirect)
-    end = time.monotonic() + TIMEOUT_S
+    opener = urllib.request.build_opener(_NoRedirect, _HttpHandler, _HttpsHandler)
     body = b""
     with opener.open(request, timeout=TIMEOUT_S) as answer:
         while piece := answer.read1(_PIECE_BYTES):
             body += piece
             if len(body) > MAX_BYTES:
                 raise KeyMaterialError(f"more than {MAX_BYTES} bytes")
-            if time.monotonic() > end:
-                raise TimeoutError("the issuer sends too slowly")
     return body

@@ -133,7 +133,7 @@ class TokenVerifier:
         if scheme.lower() != "bearer" or not token:
             raise UnauthorizedError("invalid_request", "send Authorization: Bearer <token>")
         try:
-            claims, keys = self._verify(token.strip())
+            claims, keys = self._verify(token.strip(" \t"))
         except BadTokenError as error:
             message = "the token has expired" if error.expired else "the token is not valid here"
             raise UnauthorizedError("invalid_token", message) from error
