@@ -3,9 +3,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ugc_cluster import docker, provider
+from ugc_cluster import docker, images, provider
 from ugc_cluster.failure import NoClusterError
 from ugc_cluster.images import Source
 from ugc_cluster.provider import CONSENT, MAKERS, NODE, PROVIDER, provided
@@ -72,6 +73,11 @@ class Programs:
     def environ(self) -> dict[str, str]:
         return {"PATH": f"{self.folder}:/usr/bin:/bin", "KUBECONFIG": "/users/own"}
 
+    def arguments(self) -> dict[str, Any]:
+        """What making a cluster is given besides."""
+        kubectl = self.folder / "kubectl"
+        return {"kubectl": kubectl, "environ": self.environ(), "on_step": print}
+
 
 SOURCE = Source("localhost/a:1", "a/Dockerfile", [], ["--build-context", "jars=/jars"])
 SAVE = 'if [ "$1" = save ]; then touch "$3"; fi'
@@ -85,9 +91,8 @@ def programs(tmp_path: Path) -> Programs:
 
 
 def test_kind(tmp_path: Path, programs: Programs) -> None:
-    environ = programs.environ()
     with docker.running(
-        MAKERS["kind"], tmp_path / "state", [SOURCE], environ=environ, on_step=print
+        MAKERS["kind"], tmp_path / "state", [SOURCE], **programs.arguments()
     ) as cluster:
         folder = cluster.kubeconfig.parent
         name = folder.name
@@ -112,10 +117,7 @@ def test_kind(tmp_path: Path, programs: Programs) -> None:
 
 
 def test_minikube(tmp_path: Path, programs: Programs) -> None:
-    environ = programs.environ()
-    with docker.running(
-        MAKERS["minikube"], tmp_path, [SOURCE], environ=environ, on_step=print
-    ) as cluster:
+    with docker.running(MAKERS["minikube"], tmp_path, [SOURCE], **programs.arguments()) as cluster:
         folder = cluster.kubeconfig.parent
         start = (
             f"minikube start --profile {folder.name} --driver=docker --interactive=false "
@@ -134,9 +136,7 @@ def test_what_was_made_is_deleted_when_something_fails(
     programs.add(maker, f'if [ "$1" = {create} ]; then echo "no space" >&2; exit 1; fi')
     with (
         pytest.raises(NoClusterError, match=f"{maker} made no cluster: no space"),
-        docker.running(
-            MAKERS[maker], tmp_path, [SOURCE], environ=programs.environ(), on_step=print
-        ),
+        docker.running(MAKERS[maker], tmp_path, [SOURCE], **programs.arguments()),
     ):
         pytest.fail("there is a cluster")
     assert " delete " in programs.calls()[-1]
@@ -153,9 +153,7 @@ def test_what_a_killed_run_left_is_deleted_and_nothing_else(
     for folder, process in ((left, dead.pid), (others, os.getpid())):
         folder.mkdir(parents=True)
         (folder / "owner.pid").write_text(str(process))
-    with docker.running(
-        MAKERS["kind"], tmp_path, [], environ=programs.environ(), on_step=print
-    ) as cluster:
+    with docker.running(MAKERS["kind"], tmp_path, [], **programs.arguments()) as cluster:
         deleted = programs.calls()[0]
         assert deleted.startswith(f"kind delete cluster --name {left.name} ")
         assert not left.exists()
@@ -168,8 +166,8 @@ def test_which_makes_a_cluster(
     tmp_path: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(provider.images, "gather_jars", lambda *_: None)
-    monkeypatch.setattr(provider.images, "sources", lambda _: [SOURCE])
+    monkeypatch.setattr(images, "gather_jars", lambda *_: None)
+    monkeypatch.setattr(images, "sources", lambda _: [SOURCE])
 
     def chosen(**more: str) -> str:
         with provided({**programs.environ(), **more}, tmp_path / "state", print) as cluster:
@@ -188,12 +186,24 @@ def test_which_makes_a_cluster(
     assert "needs Linux and root" in refusal(programs.environ(), tmp_path)
 
 
-def test_a_cluster_in_docker_needs_kubectl(tmp_path: Path, programs: Programs) -> None:
+def test_a_cluster_in_docker_needs_its_programs(tmp_path: Path, programs: Programs) -> None:
+    environ = {"PATH": str(programs.folder), PROVIDER: "kind"}
+    assert provider.missing(environ) == ""
     (programs.folder / "kubectl").unlink()
-    environ = {"PATH": str(programs.folder)}
-    with (
-        pytest.raises(NoClusterError, match="a cluster of kind needs kubectl"),
-        docker.running(MAKERS["kind"], tmp_path, [], environ=environ, on_step=print),
-    ):
-        pytest.fail("there is a cluster")
+    assert refusal(environ, tmp_path) == "a cluster of kind needs kubectl on PATH"
+    (programs.folder / "kind").unlink()
+    assert refusal(environ, tmp_path) == "a cluster of kind needs kind and kubectl on PATH"
     assert programs.calls() == []
+
+
+def test_what_is_missing_can_be_asked_for(tmp_path: Path) -> None:
+    package = Path(__file__).parents[1]
+    ask = [sys.executable, "-m", "ugc_cluster.provider"]
+    environ = {"PATH": str(tmp_path), "PYTHONPATH": str(package), PROVIDER: "kind"}
+    done = subprocess.run(ask, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "a cluster of kind needs kind and kubectl on PATH\n"
+    for name in ("kind", "kubectl"):
+        (tmp_path / name).touch(0o755)
+    done = subprocess.run(ask, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -44,6 +44,7 @@ def running(
     root: Path,
     sources: Sequence[Source],
     *,
+    kubectl: Path,
     environ: Mapping[str, str],
     on_step: Callable[[str], None],
 ) -> Iterator[Cluster]:
@@ -52,9 +53,6 @@ def running(
     No other is touched but those that this made before and was killed before it deleted them: each
     has a folder below `root` with the process that it belongs to. Raises NoClusterError.
     """
-    kubectl = shutil.which("kubectl", path=environ.get("PATH", ""))
-    if kubectl is None:
-        raise NoClusterError(f"a cluster of {maker.PROVIDER} needs kubectl, and none is on PATH")
     _sweep(maker, root, environ)
     name = PREFIX + secrets.token_hex(4)
     folder = _folder(maker, root) / name
@@ -73,7 +71,7 @@ def running(
             load(archive)
             archive.unlink()
         on_step(f"{maker.PROVIDER}: images loaded")
-        yield Cluster(maker.PROVIDER, kubeconfig, Path(kubectl), load)
+        yield Cluster(maker.PROVIDER, kubeconfig, kubectl, load)
     finally:
         maker.delete(name, kubeconfig, environ)
         shutil.rmtree(folder)

@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -29,25 +30,66 @@ def provided(environ: Mapping[str, str], state: Path, on_step: Step) -> Iterator
 
     A kubeconfig alone is no consent: it may lead to anybody's cluster.
     """
+    if why := missing(environ):
+        raise NoClusterError(why)
     if environ.get(CONSENT) == "yes":
         yield _existing(environ)
         return
     chosen = environ.get(PROVIDER) or _found(environ)
-    if chosen in MAKERS:
-        made = _in_docker(MAKERS[chosen], environ, state, on_step)
-    elif chosen == NODE:
-        made = _node(environ, state, on_step)
-    else:
-        raise NoClusterError(f"{PROVIDER}={chosen!r} is none of {NODE}, {', '.join(MAKERS)}")
+    made = (
+        _in_docker(MAKERS[chosen], environ, state, on_step)
+        if chosen in MAKERS
+        else _node(environ, state, on_step)
+    )
     with made as cluster:
         yield cluster
+
+
+def missing(environ: Mapping[str, str]) -> str:
+    """What this machine lacks for a cluster, in a sentence; empty if one can be tried."""
+    if environ.get(CONSENT) == "yes":
+        kubeconfig = environ.get("KUBECONFIG", "")
+        if not Path(kubeconfig).is_file():
+            return f"{CONSENT}=yes, but KUBECONFIG={kubeconfig!r} names no file"
+        if not _program("kubectl", environ):
+            return "a cluster of your own is used by kubectl, and there is none on PATH"
+        return ""
+    chosen = environ.get(PROVIDER) or _found(environ)
+    if chosen in MAKERS:
+        lacks = [name for name in (chosen, "kubectl") if not _program(name, environ)]
+        return f"a cluster of {chosen} needs {' and '.join(lacks)} on PATH" if lacks else ""
+    if chosen != NODE:
+        return f"{PROVIDER}={chosen!r} is none of {NODE}, {', '.join(MAKERS)}"
+    if platform.system() != "Linux" or os.geteuid() != 0 or not _may_administer():
+        return (
+            "a node of our own needs Linux and root that may mount (CAP_SYS_ADMIN): run it so, or "
+            f"where docker is with kind or minikube, or name a cluster by KUBECONFIG and "
+            f"{CONSENT}=yes"
+        )
+    return ""
+
+
+def _program(name: str, environ: Mapping[str, str]) -> str | None:
+    return shutil.which(name, path=environ.get("PATH", ""))
+
+
+def _kubectl(environ: Mapping[str, str]) -> Path:
+    found = _program("kubectl", environ)
+    assert found  # noqa: S101 - `missing` has looked
+    return Path(found)
+
+
+def _may_administer() -> bool:
+    status = Path("/proc/self/status").read_text("utf-8")
+    effective = int(next(x for x in status.splitlines() if x.startswith("CapEff")).split()[1], 16)
+    return bool(effective >> 21 & 1)  # CAP_SYS_ADMIN, capabilities(7)
 
 
 def _found(environ: Mapping[str, str]) -> str:
     """What makes a cluster on this machine."""
     if docker.answers(environ):
         for name in MAKERS:
-            if shutil.which(name, path=environ.get("PATH", "")):
+            if _program(name, environ):
                 return name
     return NODE
 
@@ -59,17 +101,14 @@ def _in_docker(
     jars = state / "jars"
     images.gather_jars(environ, jars, on_step)
     sources = images.sources(jars)
-    with docker.running(maker, state, sources, environ=environ, on_step=on_step) as cluster:
+    with docker.running(
+        maker, state, sources, kubectl=_kubectl(environ), environ=environ, on_step=on_step
+    ) as cluster:
         yield cluster
 
 
 @contextlib.contextmanager
 def _node(environ: Mapping[str, str], state: Path, on_step: Step) -> Iterator[Cluster]:
-    if platform.system() != "Linux" or os.geteuid() != 0:
-        raise NoClusterError(
-            "a node of our own needs Linux and root: run as root there, or where docker is with "
-            f"kind or minikube, or name a cluster by KUBECONFIG and {CONSENT}=yes"
-        )
     tools = debian.tools(environ, on_step)
     built = programs.programs(environ, on_step)
     builder = images.Builder(environ, tools.environ(environ), on_step)
@@ -91,20 +130,20 @@ def _node(environ: Mapping[str, str], state: Path, on_step: Step) -> Iterator[Cl
 
 def _existing(environ: Mapping[str, str]) -> Cluster:
     """The cluster of KUBECONFIG; its nodes have the images, unless LOAD says how they get them."""
-    kubeconfig = environ.get("KUBECONFIG", "")
-    if not Path(kubeconfig).is_file():
-        raise NoClusterError(f"{CONSENT}=yes, but KUBECONFIG={kubeconfig!r} names no file")
-    kubectl = shutil.which("kubectl", path=environ.get("PATH", ""))
-    if kubectl is None:
-        raise NoClusterError("a cluster of your own is used by kubectl, and there is none on PATH")
+    kubectl = _kubectl(environ)
 
     def load(archive: Path) -> None:
         words = [word.replace("{}", str(archive)) for word in shlex.split(environ[LOAD])]
         run(words, f"{LOAD} failed", environ=environ)
 
-    cluster = Cluster("existing", Path(kubeconfig), Path(kubectl), load)
+    cluster = Cluster("existing", Path(environ["KUBECONFIG"]), kubectl, load)
     if environ.get(LOAD):
         tools = debian.tools(environ, print)
         for archive in images.Builder(environ, tools.environ(environ), print).platform_archives():
             load(archive)
     return cluster
+
+
+if __name__ == "__main__":
+    # Asked by who runs the promises only where they can be: exit status 1 and what is missing.
+    sys.exit(missing(os.environ) or None)
