@@ -201,7 +201,7 @@ def test_what_is_missing_can_be_asked_for(tmp_path: Path) -> None:
     ask = [sys.executable, "-m", "ugc_cluster.provider"]
     environ = {"PATH": str(tmp_path), "PYTHONPATH": str(package), PROVIDER: "kind"}
     done = subprocess.run(ask, env=environ, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (provider.LACKING, "")
     assert done.stderr == "a cluster of kind needs kind and kubectl on PATH\n"
     for name in ("kind", "kubectl"):
         (tmp_path / name).touch(0o755)

@@ -20,6 +20,8 @@ CONSENT = "UGC_K8S_USE_KUBECONFIG"
 LOAD = "UGC_K8S_LOAD"
 PROVIDER = "UGC_K8S_PROVIDER"
 NODE = "node"
+LACKING = 3
+"""Exit status: no cluster here. Others are of faults."""
 MAKERS: dict[str, docker.Maker] = {"kind": kind, "minikube": minikube}
 Step = Callable[[str], None]
 
@@ -144,6 +146,13 @@ def _existing(environ: Mapping[str, str]) -> Cluster:
     return cluster
 
 
+def main(environ: Mapping[str, str]) -> int:
+    """For who runs the promises only where they can be: the exit status, after what is missing."""
+    why = missing(environ)
+    if why:
+        print(why, file=sys.stderr)
+    return LACKING if why else 0
+
+
 if __name__ == "__main__":
-    # Asked by who runs the promises only where they can be: exit status 1 and what is missing.
-    sys.exit(missing(os.environ) or None)
+    sys.exit(main(os.environ))
