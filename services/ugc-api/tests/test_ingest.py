@@ -227,6 +227,27 @@ def test_far_too_many_events_take_no_memory(body: bytes, lines: bool) -> None:
         tracemalloc.stop()
 
 
+HALVES = [r"\ud83d", r"\uDE00", r"\ud83d\n", r"\ud83d\ud83d\ude00", r"\\\ud83d", r"x\uDBFF y"]
+
+
+@pytest.mark.parametrize("text", HALVES)
+def test_half_an_emoji_spoils_one_event_and_not_its_neighbours(text: str) -> None:
+    # An app has cut a text where JavaScript counts two characters.
+    cut = json.dumps(rating()).replace("rating", text)
+    whole = [json.dumps(tick(device=name)) for name in ("tv", "web")]
+    emoji = json.dumps({"type": "review"} | {"text": "\U0001f600 \\ud83d"})
+    intake = read(f" [ {whole[0]} ,{cut}\n,\t{emoji}, [1, 2],{whole[1]} ] ".encode())
+    verdicts = [getattr(result, "reason", None) for result in intake.results]
+    assert verdicts[1:2] == [Reason.NOT_JSON]
+    assert (verdicts[0], verdicts[4], len(verdicts)) == (None, None, 5)
+    assert [json.loads(value)["device"] for _, _, value in intake.batch.records] == ["tv", "web"]
+    # What is neither JSON otherwise, or needs too long a look, is refused whole.
+    for body in (f"[{whole[0]}, {cut}", f"[{whole[0]}, {cut}, {json.dumps(chr(9) * 40_000)}]", cut):
+        with pytest.raises(BodyError) as caught:
+            read(body.encode())
+        assert caught.value.fault is BodyFault.NOT_JSON
+
+
 def test_what_is_in_texts_and_objects_is_not_counted_as_events() -> None:
     # So many commas and brackets in texts that they are looked at more closely.
     review = rating(type="review", text='a,"b",[c],{d},\\' * 200)

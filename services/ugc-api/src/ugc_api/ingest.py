@@ -25,6 +25,15 @@ _SEVERAL_OBJECTS = re.compile(rb"\}[ \t\r]*\n[ \t\r\n]*\{")
 
 # A string, also one that never ends, or what a JSON text is built with.
 _STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[\[\]{},]', re.DOTALL)
+# What is before a surrogate, and a pair or (in the group) half of one; or the end.
+_SURROGATE = re.compile(
+    rb"(?:[^\\]++|\\(?!u[dD][89a-fA-F][0-9a-fA-F]{2}).)*+"
+    rb"(?:\\u(?:[dD][89abAB]..\\u[dD][c-fC-F][0-9a-fA-F]{2}|([dD]...))|\\?\Z)",
+    re.DOTALL,
+)
+_MOST_ESCAPES = 32_768
+"""Of a body that is looked through for them: each costs 2 µs, and all other requests wait."""
+_BETWEEN_ITEMS = re.compile(rb"[ \t\r\n,]*")
 _MOST_SIGNS = 256
 """Strings, brackets and commas of an event; none has a quarter of it."""
 _COMMA = ord(",")
@@ -246,6 +255,8 @@ class Ingest:
             if suspect and _has_more_items(body, self._max_batch):
                 raise self._too_many()
             items = split_batch(body)
+            if isinstance(items, Invalid):
+                items = _split_with_half_pairs(body) or items
         if isinstance(items, Invalid):
             raise BodyError(BodyFault.NOT_JSON, items.detail)
         if not items:
@@ -277,6 +288,31 @@ def _has_more_items(body: bytes, most: int) -> bool:
             if commas >= most:
                 return True
     return False
+
+
+def _split_with_half_pairs(body: bytes) -> Sequence[bytes] | None:
+    """The items of an array where texts have half of a surrogate pair; None where that is not it.
+
+    An app that cuts a text in the middle of an emoji sends such. It is JSON by its grammar (RFC
+    8259, section 8.2) and the decoder takes none of it, but only that item is to be refused.
+    """
+    if not body.lstrip().startswith(b"[") or body.count(b"\\") > _MOST_ESCAPES:
+        return None
+    whole = bytearray(body)
+    for found in _SURROGATE.finditer(body):
+        if found[1] is not None:
+            whole[found.start(1) : found.end(1)] = b"fffd"
+    items = split_batch(bytes(whole))
+    if isinstance(items, Invalid) or whole == body:
+        return None
+    at = body.index(b"[") + 1
+    parts = []
+    for item in items:
+        between = _BETWEEN_ITEMS.match(body, at)
+        start = between.end() if between else at
+        at = start + len(item)
+        parts.append(body[start:at])
+    return parts
 
 
 def _headers(traceparent: str | None) -> Sequence[tuple[str, bytes]]:
