@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from typing import Any
 from uuid import UUID
 
@@ -149,3 +150,15 @@ def test_noise_is_refused(noise: bytes) -> None:
     with pytest.raises(BodyError) as caught:
         submitted(BOOKMARK, noise)
     assert caught.value.fault is BodyFault.NOT_JSON
+
+
+def test_a_body_that_is_too_large_is_not_taken_apart() -> None:
+    names = b",".join(b'"%d":1' % number for number in range(300_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyError) as caught:
+            submitted(REVIEW, b"{" + names + b"}")
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000  # of which the body is 4
+    finally:
+        tracemalloc.stop()
+    assert caught.value.fault is BodyFault.EVENT_TOO_LARGE

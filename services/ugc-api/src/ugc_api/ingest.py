@@ -49,6 +49,7 @@ class BodyFault(Enum):
     NO_EVENTS = "no-events"
     TOO_MANY_EVENTS = "too-many-events"
     FIXED_FIELD = "fixed-field"
+    EVENT_TOO_LARGE = "event-too-large"
 
 
 class BodyError(Exception):

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
+from ugc_events import MAX_RECORD_BYTES
 
 from ugc_api.ingest import BodyError, BodyFault
 
@@ -63,6 +64,10 @@ def reaction(
 
     Raises BodyError.
     """
+    if len(body) > MAX_RECORD_BYTES:  # before it is taken apart: a name and a value take 150 bytes
+        raise BodyError(
+            BodyFault.EVENT_TOO_LARGE, f"a reaction has at most {MAX_RECORD_BYTES} bytes"
+        )
     try:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw]) if body else {}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

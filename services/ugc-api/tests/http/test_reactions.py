@@ -40,6 +40,7 @@ def test_faults(client: FlaskClient, sink: MemorySink) -> None:
     assert put(RATING, b'{"score": 11}') == 400
     assert put(RATING, b"[]") == 400
     assert put(RATING, b'{"score": 1, "type": "rating"}') == 400
+    assert put(RATING, b'{"score": 1, "x": "' + b"x" * 65_536 + b'"}') == 413
     assert put(RATING, b'{"score": 1}', **{"Content-Type": "text/plain"}) == 415
     assert put(RATING, b'{"score": 1}', Authorization="") == 401
     assert put("/v1/films/heat/rating", b'{"score": 1}') == 404

@@ -48,8 +48,8 @@ def handle_errors(app: Flask, metrics: Metrics, *, max_body_bytes: int) -> None:
 
     @app.errorhandler(BodyError)
     def body_error(error: BodyError) -> Response:
-        too_many = error.fault is BodyFault.TOO_MANY_EVENTS
-        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_many else HTTPStatus.BAD_REQUEST
+        too_much = error.fault in {BodyFault.TOO_MANY_EVENTS, BodyFault.EVENT_TOO_LARGE}
+        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_much else HTTPStatus.BAD_REQUEST
         return problem(status, error.fault.value, str(error))
 
     @app.errorhandler(MediaTypeError)
