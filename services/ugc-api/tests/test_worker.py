@@ -198,6 +198,18 @@ NONSENSE = [
     (HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
     (HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     (HEAD + b"Transfer-Encoding: x, chunked\r\n\r\n0\r\n\r\n", 501),
+    (HEAD + b"Transfer-Encoding: chunked\r\nTransfer-encoding: x\r\n\r\n0\r\n\r\n", 501),
+    (HEAD + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + GET, 400),
+    (HEAD + b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n" + GET, 400),
+    (HEAD + b"Content-Length: 1_0\r\n\r\n0123456789", 400),
+    (HEAD + b"Host: b\r\n\r\n", 400),
+    (b"GET /healthz\r\n\r\n", 400),
+    (b"get /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    (b"GET /health\0z HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    (b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    (b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n" + GET, 400),
+    (bytes.fromhex("0d0a0d0a000d0a515549540a2111000c7f0000017f00000100010002") + GET, 400),
 ]
 
 
