@@ -56,6 +56,27 @@ class Rendered:
                 environ[variable["name"]] = self.secret(reference["name"], reference["key"])
         return environ
 
+    def on_disk(self, pod: Object, folder: Path) -> dict[str, str]:
+        """The environment, with the files of Secrets and ConfigMaps that it names in `folder`."""
+        (container,) = pod["spec"]["containers"]
+        volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+        environ = self.environment(pod)
+        for mount in container["volumeMounts"]:
+            volume = volumes[mount["name"]]
+            files: dict[str, str] = {}
+            if "secret" in volume:
+                name = volume["secret"]["secretName"]
+                files = {i["path"]: self.secret(name, i["key"]) for i in volume["secret"]["items"]}
+            elif "configMap" in volume:
+                files = self.one("ConfigMap", volume["configMap"]["name"])["data"]
+            for path, text in files.items():
+                for variable, value in environ.items():
+                    if value == f"{mount['mountPath']}/{path}":
+                        file = folder / f"{mount['name']}-{path}"
+                        file.write_text(text, "utf-8")
+                        environ[variable] = str(file)
+        return environ
+
     def secret(self, name: str, key: str) -> str:
         ours = [o for o in self.all("Secret") if o["metadata"]["name"] == name]
         if not ours:

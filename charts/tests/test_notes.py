@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rendering import CHARTS, Helm, scenarios
@@ -38,10 +39,10 @@ def test_notes_name_what_was_made_and_no_secret(helm: Helm, chart: str, scenario
 
 
 @pytest.mark.proves("the first event that the notes tell to send is taken", by="running")
-def test_the_first_event_of_the_notes_is_taken(helm: Helm) -> None:
+def test_the_first_event_of_the_notes_is_taken(helm: Helm, tmp_path: Path) -> None:
     said = notes(helm, "ugc-api", "least")
     rendered = helm.render("ugc-api")
-    environ = rendered.environment(rendered.one("Deployment")["spec"]["template"])
+    environ = rendered.on_disk(rendered.one("Deployment")["spec"]["template"], tmp_path)
     program = re.search(r"python -c \\\n +'(.*)'\)", said)
     body = re.search(r"-d ('.*)$", said, re.M)
     assert program

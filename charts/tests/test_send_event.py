@@ -1,10 +1,12 @@
 """The program of the API's `helm test`, as rendered, against the real application."""
 
+import json
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -34,10 +36,18 @@ def serving(app: Any) -> Iterator[str]:
         thread.join()
 
 
-def run(helm: Helm, values: dict[str, Any], **changes: str) -> tuple[MemorySink, int, str]:
-    """Renders release and test, and runs the test's program against the release's settings."""
+def run(
+    helm: Helm, values: dict[str, Any], folder: Path, keys: str = "", **changes: str
+) -> tuple[MemorySink, int, str]:
+    """Renders release and test, and runs the test's program against the release's settings.
+
+    `keys` are what the Secret has instead of the one key.
+    """
     rendered = helm.render("ugc-api", more=values)
-    environ = rendered.environment(rendered.one("Deployment")["spec"]["template"])
+    environ = rendered.on_disk(rendered.one("Deployment")["spec"]["template"], folder)
+    if keys:
+        Path(environ["JWT_SECRET_FILE"]).write_text(keys, "utf-8")
+        changes["JWT_SECRET"] = keys
     sink = MemorySink()
     pod = rendered.one("Pod")
     (container,) = pod["spec"]["containers"]
@@ -59,15 +69,24 @@ def run(helm: Helm, values: dict[str, Any], **changes: str) -> tuple[MemorySink,
     ],
 )
 @pytest.mark.proves("`helm test` of the API, as rendered, sends an event", by="running")
-def test_an_event_arrives(helm: Helm, values: dict[str, Any]) -> None:
-    sink, status, said = run(helm, values)
+def test_an_event_arrives(helm: Helm, values: dict[str, Any], tmp_path: Path) -> None:
+    sink, status, said = run(helm, values, tmp_path)
     assert (status, len(sink.records)) == (0, 1), said
     assert "an event: 202" in said
 
 
-def test_another_key_fails_the_test(helm: Helm) -> None:
+@pytest.mark.parametrize("keys", [
+    f"{'a' * 40}\n{'b' * 40}\n",
+    json.dumps({"keys": [{"kty": "oct", "kid": "new", "k": "Y" * 43}]}),
+], ids=["lines", "set"])  # fmt: skip
+def test_an_event_arrives_while_keys_are_rotated(helm: Helm, keys: str, tmp_path: Path) -> None:
+    sink, status, said = run(helm, {}, tmp_path, keys)
+    assert (status, len(sink.records)) == (0, 1), said
+
+
+def test_another_key_fails_the_test(helm: Helm, tmp_path: Path) -> None:
     values = {"jwt": {"secret": "a-secret-of-at-least-thirty-two-bytes", "generate": False}}
-    sink, status, said = run(helm, values, JWT_SECRET="y" * 40)
+    sink, status, said = run(helm, values, tmp_path, JWT_SECRET="y" * 40)
     assert (status, len(sink.records)) == (1, 0), said
 
 

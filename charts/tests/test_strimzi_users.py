@@ -129,8 +129,10 @@ def test_an_event_goes_all_the_way(
     (port,) = free_ports(1)
     api = platform.one("Deployment", "ugc-api")["spec"]["template"]
     environ = environ_of(
-        api, platform, kafka, JWT_SECRET=SECRET, API_BIND=f"{LOOPBACK}:{port}", API_CONCURRENCY="2"
-    )
+        api, platform, kafka, JWT_SECRET_FILE=str(tmp_path / "keys"), API_CONCURRENCY="2",
+        API_BIND=f"{LOOPBACK}:{port}",
+    )  # fmt: skip
+    (tmp_path / "keys").write_text(SECRET)
     gunicorn = ["gunicorn", "-c", "python:ugc_api.gunicorn_conf", "ugc_api.wsgi:app"]
 
     def ready() -> str:

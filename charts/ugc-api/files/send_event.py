@@ -44,6 +44,10 @@ for claim, name in (("aud", "JWT_AUDIENCE"), ("iss", "JWT_ISSUER"), ("scope", "J
 
 expect("is it ready", 200, ask("/readyz"))
 expect("without a token", 401, ask("/v1/events", [event]))
-if os.environ.get("JWT_SECRET"):
-    token = jwt.encode(claims, os.environ["JWT_SECRET"], "HS256")
+if secret := os.environ.get("JWT_SECRET", "").strip():
+    if secret.startswith("{"):
+        key = jwt.PyJWKSet.from_json(secret).keys[-1]
+        token = jwt.encode(claims, key.key, "HS256", {"kid": key.key_id})
+    else:  # keys, one a line
+        token = jwt.encode(claims, secret.split()[-1], "HS256")
     expect("an event", 202, ask("/v1/events", [event], token))
