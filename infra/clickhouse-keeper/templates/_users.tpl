@@ -101,6 +101,8 @@
             <quota>default</quota>
             <grants>
                 <query>GRANT SELECT ON {{ $raw }}.*</query>
+                <!-- Which views it has, as `etl migrate` asks every server. -->
+                <query>GRANT SHOW ON {{ $analytics }}.*</query>
                 <query>GRANT SELECT ON system.*</query>
             </grants>
         </cluster>

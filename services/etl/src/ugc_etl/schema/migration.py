@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from ugc_etl.schema.deployment import Deployment
 from ugc_etl.schema.files import SqlFile, bootstrap, migrations, repeatables
-from ugc_etl.schema.port import SchemaClient, ServerRefused
+from ugc_etl.schema.port import UNKNOWN_DATABASE, UNKNOWN_TABLE, SchemaClient, ServerRefused
+from ugc_etl.schema.servers import complete
 
-_UNKNOWN_TABLE = 60
-_UNKNOWN_DATABASE = 81
+_RECORD = "schema_migrations"
 
 required_version: int = len(migrations())
 """The version that this code needs at the least. A newer one does: changes are additive."""
@@ -28,11 +28,11 @@ class SchemaError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A file that was applied and recorded.
+    """A file that was applied and recorded, or what servers of a cluster were given.
 
     Attributes:
-        name: the file's.
-        version: of a migration; 0 for a repeatable file.
+        name: the file's, or of what it was instead.
+        version: of a migration; 0 for anything else.
         statements: how many were run.
     """
 
@@ -53,9 +53,9 @@ class _Recorded:
 def current_version(client: SchemaClient, deployment: Deployment) -> int:
     """The version up to which every migration is recorded; 0 where there is no schema at all."""
     try:
-        recorded = _read(client, deployment)
+        recorded = _read(client, deployment.table(_RECORD))
     except ServerRefused as refusal:
-        if refusal.code in (_UNKNOWN_TABLE, _UNKNOWN_DATABASE):
+        if refusal.code in (UNKNOWN_TABLE, UNKNOWN_DATABASE):
             return 0
         raise
     version = 0
@@ -70,6 +70,9 @@ def migrate(
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> list[Step]:
     """Apply what is missing and return it, in order; nothing where nothing is missing.
+
+    On a cluster a server that lacks tables or views that others have is given them first: it is
+    new, or has lost its volume.
 
     A schema that is newer than this code is left as it is, its views too: that is what the
     migration of an older release must do while a newer one is rolled out or back.
@@ -87,17 +90,20 @@ def migrate(
     known = migrations()
     for statement in bootstrap().statements(deployment):
         client.execute(statement)
-    recorded = _read(client, deployment)
+    recorded = _read(client, _on_every_server(deployment))
     _check(known, recorded, deployment)
+    applied = []
+    if given := complete(client, deployment):
+        applied.append(Step("definitions that servers lacked", 0, given))
+        on_step(applied[-1])
     if max(recorded.migrations, default=0) > len(known):
-        return []
+        return applied
     missing = [file for file in known if file.version not in recorded.migrations]
     missing += [
         file
         for file in repeatables()
         if recorded.repeatables.get(file.name) != file.checksum(deployment)
     ]
-    applied = []
     for file in missing:
         step = _apply(client, deployment, file)
         applied.append(step)
@@ -110,16 +116,21 @@ def _apply(client: SchemaClient, deployment: Deployment, file: SqlFile) -> Step:
     for statement in statements:
         client.execute(statement)
     client.execute(
-        f"INSERT INTO {deployment.database}.schema_migrations (version, name, checksum)"
+        f"INSERT INTO {deployment.table(_RECORD)} (version, name, checksum)"
         f" SELECT {file.version}, '{file.name}', '{file.checksum(deployment)}'"
     )
     return Step(file.name, file.version, len(statements))
 
 
-def _read(client: SchemaClient, deployment: Deployment) -> _Recorded:
+def _on_every_server(deployment: Deployment) -> str:
+    # A server that has just been given the record may not have its rows yet.
+    table = deployment.table(_RECORD)
+    return f"clusterAllReplicas('{deployment.cluster}', {table})" if deployment.cluster else table
+
+
+def _read(client: SchemaClient, record: str) -> _Recorded:
     rows = client.execute(
-        "SELECT version, name, argMax(checksum, applied_at)"
-        f" FROM {deployment.database}.schema_migrations GROUP BY version, name"
+        f"SELECT version, name, argMax(checksum, applied_at) FROM {record} GROUP BY version, name"
     )
     recorded = _Recorded({}, {})
     for version, name, newest in rows:

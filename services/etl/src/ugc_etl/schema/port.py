@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+UNKNOWN_TABLE = 60
+UNKNOWN_DATABASE = 81
+"""Codes of ServerRefused."""
+
 
 class ServerRefused(Exception):  # noqa: N818 - named by what the server did
     """The server answered a statement with an error.
