@@ -8,6 +8,7 @@ import pytest
 from kubernetes_server import STRIMZI, serving
 from rendering import CHARTS, NEWEST, OLDEST, Helm, Object, RefusedError, Rendered
 from strimzi_crds import API_VERSION, StrimziApi
+from ugc_etl.adapters.kafka_tools import READER_GROUP
 from ugc_etl.settings import Settings as EtlSettings
 from ugc_events import FAMILIES
 from ugc_events.registry import DEAD_LETTERS_TOPIC, topics
@@ -134,7 +135,7 @@ def test_each_service_may_do_its_own(helm: Helm, scenario: str, prefix: str, gro
     assert rules(rendered, "ugc-kafka-etl") == {
         *(("topic", topic, operation) for topic in events for operation in ("Describe", "Read")),
         *(("topic", letters, operation) for operation in ("Describe", "Read", "Write")),
-        ("group", "ugc-etl-tools", "Describe"),
+        ("group", READER_GROUP, "Describe"),
         *(("group", name, operation)
           for name in (group, f"{group}.commands") for operation in ("Describe", "Read")),
         *(("transactionalId", f"{group}.commands", operation)

@@ -39,9 +39,11 @@ _PATIENCE_S = 0.1
 _AT_ONCE = 5000
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+READER_GROUP = "ugc-etl-tools"
+"""Needed by the client, used for nothing: it neither joins nor commits, but may be asked for."""
+
 _READER = {
-    # Needed by the client, used for nothing: it neither joins nor commits.
-    "group.id": "ugc-etl-tools",
+    "group.id": READER_GROUP,
     "enable.auto.commit": False,
     "auto.offset.reset": "error",
     "isolation.level": "read_committed",
