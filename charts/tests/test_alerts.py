@@ -1,8 +1,10 @@
 """Alerts: about metrics that there are, each with a page that tells what to do."""
 
 import re
+from pathlib import Path
 from typing import Any
 
+import chdb
 import pytest
 import ugc_api.metrics
 import ugc_etl.metrics
@@ -13,18 +15,38 @@ METRICS = {
     "ugc-api": ugc_api.metrics.Metrics().render().decode(),
     "etl": ugc_etl.metrics.Metrics().render().decode(),
 }
-JOBS = {"ugc-api": "ugc-api", "etl": "default/ugc-etl"}
+CLICKHOUSE = "../infra/clickhouse-keeper"
+OF_CLICKHOUSE = {
+    "up",
+    "ClickHouseMetrics_ReadonlyReplica",
+    # Of ServerAsynchronousMetrics.cpp and KeeperAsynchronousMetrics.cpp, which the engine of these
+    # tests does not have.
+    "ClickHouseAsyncMetrics_ReplicasMaxAbsoluteDelay",
+    "ClickHouseAsyncMetrics_MaxPartCountForPartition",
+    "ClickHouseAsyncMetrics_DiskAvailable_default",
+    "ClickHouseAsyncMetrics_DiskTotal_default",
+    "ClickHouseAsyncMetrics_KeeperIsLeader",
+    "ClickHouseAsyncMetrics_KeeperSyncedFollowers",
+    # The kubelet's.
+    "kubelet_volume_stats_available_bytes",
+    "kubelet_volume_stats_capacity_bytes",
+}
+JOBS = {"ugc-api": "ugc-api", "etl": "default/ugc-etl", CLICKHOUSE: "default/ugc-clickhouse"}
 LIMITS = {"ugc-api": 320 * 2**20, "etl": 512 * 2**20}
 charts = pytest.mark.parametrize("chart", METRICS)
+all_charts = pytest.mark.parametrize("chart", JOBS)
 
 
 def rules(helm: Helm, chart: str, more: dict[str, Any] | None = None) -> list[Object]:
-    (group,) = helm.render(chart, "strimzi", more=more).one("PrometheusRule")["spec"]["groups"]
+    scenario = "production" if chart == CLICKHOUSE else "strimzi"
+    (group,) = helm.render(chart, scenario, more=more).one("PrometheusRule")["spec"]["groups"]
     return list(group["rules"])
 
 
 def exposed(chart: str) -> set[str]:
     """Names of series that the service has, with the suffixes of their types."""
+    if chart == CLICKHOUSE:
+        return OF_CLICKHOUSE
     suffixes = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
     return {
         name + suffix
@@ -35,20 +57,23 @@ def exposed(chart: str) -> set[str]:
     }
 
 
-@charts
+@all_charts
 def test_every_metric_exists_and_is_of_this_release(helm: Helm, chart: str) -> None:
     for rule in rules(helm, chart):
-        series = re.findall(r"([a-z_]+)\{([^}]*)\}", rule["expr"])
+        series = re.findall(r"([A-Za-z_]+)\{([^}]*)\}", rule["expr"])
         assert series
         for name, selector in series:
             assert name in exposed(chart) | {"up"}, rule["alert"]
-            assert selector.startswith(f'namespace="default", job="{JOBS[chart]}"'), rule["alert"]
+            ours = f'namespace="default", job="{JOBS[chart]}"'
+            if name.startswith("kubelet"):
+                ours = 'namespace="default", persistentvolumeclaim=~"data-ugc-clickhouse-keeper-.*"'
+            assert selector.startswith(ours), rule["alert"]
         assert rule["expr"].count("(") == rule["expr"].count(")")
         assert "SELECTOR" not in rule["expr"]
-        assert "MEMORY" not in rule["expr"]
+        assert not re.search(r"[A-Z]{4}|_[A-Z]{3}", rule["expr"] + rule["annotations"]["summary"])
 
 
-@charts
+@all_charts
 def test_labels_of_summaries_survive_the_expression(helm: Helm, chart: str) -> None:
     for rule in rules(helm, chart):
         said = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
@@ -74,16 +99,43 @@ def test_the_limit_is_the_pods(helm: Helm, chart: str) -> None:
     assert limit(None) == []
 
 
-@charts
+@all_charts
 def test_alerts_may_be_left_out(helm: Helm, chart: str) -> None:
     names = [rule["alert"] for rule in rules(helm, chart)]
     left = rules(helm, chart, {"metrics.prometheusRule.without": names[1:]})
     assert [rule["alert"] for rule in left] == names[:1]
 
 
+def test_the_engine_knows_the_metric(tmp_path: Path) -> None:
+    connection = chdb.connect(str(tmp_path / "engine"))  # type: ignore[no-untyped-call]
+    known = str(connection.query("SELECT metric FROM system.metrics", "TSV")).split()
+    connection.close()
+    asked = {n.partition("_")[2] for n in OF_CLICKHOUSE if n.startswith("ClickHouseMetrics_")}
+    assert asked
+    assert asked <= set(known)
+
+
+def test_the_thresholds_follow_the_values(helm: Helm) -> None:
+    more = {"server.mergeTree": {"parts_to_delay_insert": 300}, "keeper.replicas": 5}
+    exprs = {rule["alert"]: rule["expr"] for rule in rules(helm, CLICKHOUSE, more)}
+    assert exprs["ClickHouseManyParts"].endswith("> 0.7 * 300")
+    assert exprs["KeeperMemberMissing"].endswith("< 4")
+    exprs = {rule["alert"]: rule["expr"] for rule in rules(helm, CLICKHOUSE)}
+    assert exprs["ClickHouseManyParts"].endswith("> 0.7 * 1000")
+    assert exprs["KeeperMemberMissing"].endswith("< 2")
+
+
+def test_every_volume_of_keeper_is_watched(helm: Helm) -> None:
+    (rule,) = (r for r in rules(helm, CLICKHOUSE) if r["alert"] == "KeeperDiskNearlyFull")
+    (pattern,) = set(re.findall(r'persistentvolumeclaim=~"([^"]*)"', rule["expr"]))
+    keeper = helm.render(CLICKHOUSE, "production").one("StatefulSet", "ugc-clickhouse-keeper")
+    (claim,) = keeper["spec"]["volumeClaimTemplates"]
+    assert re.fullmatch(pattern, f"{claim['metadata']['name']}-{keeper['metadata']['name']}-1")
+
+
 def test_each_is_described(helm: Helm) -> None:
     described = re.findall(r"^## (.*)$", DESCRIBED.read_text("utf-8"), re.M)
-    alerts = [rule for chart in ("ugc-api", "etl") for rule in rules(helm, chart)]
+    alerts = [rule for chart in JOBS for rule in rules(helm, chart)]
     assert [rule["alert"] for rule in alerts] == described
     for rule in alerts:
         name = rule["alert"].lower()

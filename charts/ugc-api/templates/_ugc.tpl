@@ -271,11 +271,13 @@ topologySpreadConstraints:
 {{- mulf (float64 $number) (index $units $unit) | int64 -}}
 {{- end -}}
 
-{{/* files/alerts.yaml as a PrometheusRule. Takes (list root job): the label
-"job" that Prometheus gives to what the chart's monitor scrapes. */}}
+{{/* files/alerts.yaml as a PrometheusRule. Takes (list root job words): the label "job" that
+Prometheus gives to what the chart's monitor scrapes, and, if any, more words of the file with what
+they stand for. */}}
 {{- define "ugc.alerts" -}}
 {{- $root := index . 0 -}}
 {{- $job := index . 1 -}}
+{{- $words := ternary (last .) dict (eq (len .) 3) -}}
 {{- with $root.Values.metrics.prometheusRule }}
 {{- if .enabled }}
 apiVersion: monitoring.coreos.com/v1
@@ -292,10 +294,11 @@ spec:
     - name: {{ include "ugc.fullname" $root }}
       rules:
         {{- $selector := printf "namespace=%q, job=%q" $root.Release.Namespace $job }}
-        {{- $memory := dig "limits" "memory" "" $root.Values.pod.resources }}
         {{- $limit := "no limit" }}
-        {{- with $memory }}{{ $limit = include "ugc.bytes" . }}{{ end }}
-        {{- range $rule := $root.Files.Get "files/alerts.yaml" | replace "SELECTOR" $selector | replace "MEMORY_BYTES" $limit | fromYamlArray }}
+        {{- with dig "resources" "limits" "memory" "" $root.Values.pod }}{{ $limit = include "ugc.bytes" . }}{{ end }}
+        {{- $rules := $root.Files.Get "files/alerts.yaml" | replace "SELECTOR" $selector | replace "MEMORY_BYTES" $limit }}
+        {{- range $word, $value := $words }}{{ $rules = replace $word $value $rules }}{{ end }}
+        {{- range $rule := fromYamlArray $rules }}
         {{- if not (or (has $rule.alert $root.Values.metrics.prometheusRule.without) (contains "no limit" $rule.expr)) }}
         {{- $runbook := printf "%s#%s" $root.Values.metrics.prometheusRule.runbooks (lower $rule.alert) }}
         {{- $_ := set $rule.annotations "runbook_url" $runbook }}
