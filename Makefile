@@ -97,7 +97,7 @@ lint: $(READY) ## Check style and formatting
 types: $(READY) ## Check types
 	@$(BIN)/mypy $(DISTRIBUTIONS:%=%/src)
 	@MYPYPATH=services/etl/simulation $(BIN)/mypy services/etl/simulation
-	@$(BIN)/mypy charts/values_schema.py charts/proofs.py infra/helm/find_helm.py
+	@$(BIN)/mypy charts/values_schema.py charts/proofs.py infra/helm/find_helm.py infra/images/machines.py
 	@MYPYPATH=benchmarks/schema:benchmarks/etl:benchmarks/api $(BIN)/mypy benchmarks
 	@MYPYPATH=k8s-tests:k8s-tests/tests:k8s-tests/tests/promises:charts/tests $(BIN)/mypy k8s-tests/ugc_cluster k8s-tests/tests/promises
 

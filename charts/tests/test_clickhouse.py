@@ -1,7 +1,10 @@
 """What the chart of ClickHouse makes of its values, per resource, without running it."""
 
 import base64
+import copy
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from xml.etree import ElementTree as ET  # reads what this repository renders
 
@@ -9,8 +12,9 @@ import kubernetes_api
 import pod_security
 import pytest
 import yaml
+from kubernetes_server import serving
 from rendering import CHARTS, NEWEST, OLDEST, Helm, Object, RefusedError, Rendered
-from test_generated_secrets import cluster_with
+from test_generated_secrets import OWNED, cluster_with
 from values_schema import STORES, schema_of
 
 CHART = "../infra/clickhouse-keeper"
@@ -181,6 +185,36 @@ def test_shards_and_replicas(helm: Helm) -> None:
         assert [s["whenUnsatisfiable"] for s in spread] == ["ScheduleAnyway", "DoNotSchedule"]
     keeper = rendered.one("PodDisruptionBudget", "ugc-clickhouse-keeper")["spec"]
     assert keeper["maxUnavailable"] == 1
+
+
+@contextmanager
+def installed(helm: Helm) -> Iterator[Callable[..., str]]:
+    """`render(*arguments)` where the scenario of production is installed."""
+    maps = copy.deepcopy(helm.render(CHART, "production").all("ConfigMap"))
+    for found in maps:
+        found["metadata"]["annotations"] = OWNED
+    path = "/api/v1/namespaces/default/configmaps/"
+    with serving({path + found["metadata"]["name"]: found for found in maps}) as url:
+
+        def render(*arguments: str) -> str:
+            return helm.run(
+                "template", "ugc", str(CHARTS / CHART), "--dry-run=server", "--kube-apiserver", url,
+                "--disable-openapi-validation", "--set", "shards=2", *arguments,
+            )  # fmt: skip
+
+        yield render
+
+
+@pytest.mark.proves("ClickHouse: no upgrade takes away a shard or a member of Keeper", by="running")
+def test_shards_and_members_of_keeper_are_not_taken_away(helm: Helm) -> None:
+    with installed(helm) as render:
+        assert render("--set", "shards=3", "--set", "replicas=1")
+        with pytest.raises(RefusedError, match="shards is 1, but there are 2 with rows"):
+            render("--set", "shards=1")
+        for members in (1, 5):
+            said = f"keeper.replicas is {members}, but Keeper has 3 members"
+            with pytest.raises(RefusedError, match=said):
+                render("--set", f"keeper.replicas={members}")
 
 
 def test_a_single_replica_does_not_hold_up_a_drain(helm: Helm) -> None:
