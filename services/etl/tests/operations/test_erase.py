@@ -247,11 +247,16 @@ def test_audience_older_than_the_raw_rows_stays_and_the_rest_is_counted_again(st
 def test_an_interruption_is_a_sentence_and_the_next_call_goes_on(stage, tmp_path):
     fill(stage)
     log = tmp_path / "erase.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ugc_etl", "erase", "--user", str(USER), "--apply"],
-            env=os.environ | stage.environ, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+    # Tests that a shell runs in the background ignore SIGINT, and their children would.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ugc_etl", "erase", "--user", str(USER), "--apply"],
+                env=os.environ | stage.environ, stdout=output, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
     try:
         eventually(lambda: "waiting 70 s" in log.read_text())
         process.send_signal(signal.SIGINT)
