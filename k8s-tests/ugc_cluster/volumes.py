@@ -11,8 +11,9 @@ from typing import Any
 
 from ugc_cluster.configuration import NODE_NAME
 
-# A promise takes two or three, and its namespace's claims are not given to another.
-FOLDERS = tuple(Path("/var/lib/ugc-volumes", f"{number:02}") for number in range(40))
+# None is given to a second claim. A promise takes two or four, the one that has all the stores'
+# charts rendered less than forty.
+FOLDERS = tuple(Path("/var/lib/ugc-volumes", f"{number:03}") for number in range(120))
 _CLASS = "local"
 
 

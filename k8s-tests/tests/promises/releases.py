@@ -21,6 +21,7 @@ from viewers import Analyst
 _READY = "240s"
 # A node of two cores runs all of it: what the charts ask for by default is for larger ones.
 _SMALL = ("--set", "pod.resources.requests.cpu=50m")
+_MAKERS = "deployments,replicasets,statefulsets,jobs,pods"
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 
 
@@ -34,6 +35,8 @@ class Namespace:
     charts: Path
 
     def create(self) -> None:
+        """Empty: what an earlier one has left in it is gone first."""
+        self.kubectl("delete", "namespace", self.name, "--ignore-not-found", "--timeout=120s")
         self.cluster.apply(
             [
                 {
@@ -48,10 +51,10 @@ class Namespace:
         )
 
     def delete(self) -> None:
-        """Wait until all of it is gone; nothing in it is to end in good order."""
+        """Nothing runs in it any more; Kubernetes takes its time over the rest."""
+        # First what makes pods. None is to end in good order.
+        self.kubectl("delete", _MAKERS, "--all", "--force", "--grace-period=0")
         self.kubectl("delete", "namespace", self.name, "--ignore-not-found", "--wait=false")
-        self.kubectl("delete", "pods", "--all", "--force", "--grace-period=0")
-        self.kubectl("delete", "namespace", self.name, "--ignore-not-found", "--timeout=120s")
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         return self.cluster.kubectl("-n", self.name, *arguments, stdin=stdin)

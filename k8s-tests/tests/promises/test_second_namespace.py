@@ -31,4 +31,5 @@ def test_second_namespace(
         "events-api", "jwt-secret"
     )
     namespace.delete()
+    namespace.kubectl("wait", "--for=delete", f"namespace/{namespace.name}", "--timeout=120s")
     assert "Phase:          Succeeded" in another_namespace.helm("test", "consumers")
