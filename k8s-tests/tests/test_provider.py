@@ -207,3 +207,17 @@ def test_what_is_missing_can_be_asked_for(tmp_path: Path) -> None:
         (tmp_path / name).touch(0o755)
     done = subprocess.run(ask, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_beforehand_a_node_is_built_and_another_cluster_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[str] = []
+    monkeypatch.setattr(provider, "missing", lambda _environ: "")
+    monkeypatch.setattr(provider, "_parts", lambda environ, _on_step: built.append(environ["HOME"]))
+    assert provider.main([], {PROVIDER: NODE, "HOME": "asked"}) == 0
+    assert provider.main(["build"], {PROVIDER: "kind", "HOME": "kind"}) == 0
+    assert provider.main(["build"], {CONSENT: "yes", PROVIDER: NODE, "HOME": "consent"}) == 0
+    assert built == []
+    assert provider.main(["build"], {PROVIDER: NODE, "HOME": "node"}) == 0
+    assert built == ["node"]

@@ -8,7 +8,8 @@ import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ugc_cluster import debian, docker, images, kind, minikube, node, programs
@@ -109,22 +110,35 @@ def _in_docker(
         yield cluster
 
 
-@contextlib.contextmanager
-def _node(environ: Mapping[str, str], state: Path, on_step: Step) -> Iterator[Cluster]:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a node of our own is made of, built or found in the cache."""
+
+    tools: debian.Tools
+    programs: Path
+    system_archives: Sequence[Path]
+    platform_archives: Sequence[Path]
+
+
+def _parts(environ: Mapping[str, str], on_step: Step) -> _Parts:
     tools = debian.tools(environ, on_step)
     built = programs.programs(environ, on_step)
     builder = images.Builder(environ, tools.environ(environ), on_step)
-    system = builder.system_archives(built)
-    archives = builder.platform_archives()
+    return _Parts(tools, built, builder.system_archives(built), builder.platform_archives())
+
+
+@contextlib.contextmanager
+def _node(environ: Mapping[str, str], state: Path, on_step: Step) -> Iterator[Cluster]:
+    parts = _parts(environ, on_step)
     with node.running(
         state,
-        programs=built,
-        tools=tools,
-        system_archives=system,
+        programs=parts.programs,
+        tools=parts.tools,
+        system_archives=parts.system_archives,
         environ=environ,
         on_step=on_step,
     ) as cluster:
-        for archive in archives:
+        for archive in parts.platform_archives:
             cluster.load(archive)
         on_step("node: images loaded")
         yield cluster
@@ -146,13 +160,19 @@ def _existing(environ: Mapping[str, str]) -> Cluster:
     return cluster
 
 
-def main(environ: Mapping[str, str]) -> int:
-    """For who runs the promises only where they can be: the exit status, after what is missing."""
-    why = missing(environ)
-    if why:
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """For who runs the promises only where they can be: the exit status, after what is missing.
+
+    With `build`, everything that takes long the first time is built for the next cluster.
+    """
+    if why := missing(environ):
         print(why, file=sys.stderr)
-    return LACKING if why else 0
+        return LACKING
+    own = environ.get(CONSENT) != "yes" and (environ.get(PROVIDER) or _found(environ)) == NODE
+    if arguments == ["build"] and own:
+        _parts(environ, lambda step: print(step, flush=True))
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.environ))
+    sys.exit(main(sys.argv[1:], os.environ))
